@@ -1,0 +1,40 @@
+# Everything a person types here. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check format test test-all recipe-ner clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Make .venv and install the project in it (nothing to do when up to date)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,notebooks]'
+	@touch $@
+
+check: $(INSTALLED) ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(INSTALLED) ## Run the tests: offline, a few minutes (ARGS are passed to pytest)
+	$(BIN)/pytest $(ARGS)
+
+test-all: $(INSTALLED) ## Run all tests: also every recipe, the notebooks, the wheel and real corpora
+	$(BIN)/pytest -m "" $(ARGS)
+
+recipe-ner: $(INSTALLED) ## Fine-tune, test and export a NER model (ARGS="--trainer.max_epochs 1")
+	@$(BIN)/python -m recipes ner $(ARGS)
+
+clean: ## Remove caches of the tools; runs/ and .venv stay
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

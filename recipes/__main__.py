@@ -1,0 +1,90 @@
+"""`python -m recipes NAME [SUBCOMMAND] [OVERRIDES]`: the command line of the project."""
+
+import sys
+from collections.abc import Sequence
+
+from recipes import catalog
+from zoo.errors import ZooError
+
+#: Exit status of a mistake that the user can mend.
+MISTAKE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a recipe or a verb; the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(arguments)
+    except ZooError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return MISTAKE
+    except BrokenPipeError:
+        # The reader of the output went away (`| head`): nothing to report, nothing to flush.
+        sys.stderr.close()
+        return 0
+
+
+def _main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _help()
+        return 0
+    if arguments[0] == "--version":
+        from zoo import __version__
+
+        print(f"lightning-text-zoo {__version__}")  # noqa: T201
+        return 0
+    first, rest = arguments[0], arguments[1:]
+    if first == "backbones":
+        from recipes.backbones import main as backbones
+
+        return backbones(rest)
+    if first == "predict":
+        from recipes.predict import main as predict
+
+        return predict(rest)
+    if first.startswith("-"):
+        raise ZooError(
+            f"The recipe's name comes first, then {first}: python -m recipes NAME {first} ..."
+        )
+    recipe = catalog.find(first)
+    subcommand = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    if subcommand is not None and subcommand not in catalog.SUBCOMMANDS:
+        raise ZooError(
+            f"{subcommand!r} is no subcommand; there are {', '.join(catalog.SUBCOMMANDS)}, or none "
+            "to fit, test and report."
+        )
+    from recipes.cli import RecipeCLI
+
+    return RecipeCLI.main(recipe, rest, subcommand=subcommand)
+
+
+def _help() -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console.print(
+        "usage: python -m recipes NAME [fit | validate | test | predict] [OVERRIDES]\n\n"
+        "Without a subcommand a recipe fits, tests the best checkpoint and reports.\n"
+        "OVERRIDES are flags such as --model.backbone roberta-base --data.train FILE\n"
+        "--trainer.max_epochs 5; `python -m recipes NAME --help` lists them.\n",
+        markup=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("what it does")
+    for recipe in catalog.recipes():
+        table.add_row(recipe.name, recipe.description)
+    console.print(table)
+    verbs = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    verbs.add_column("command", no_wrap=True)
+    verbs.add_column("what it does")
+    for verb, description in catalog.VERBS.items():
+        verbs.add_row(verb, description)
+    console.print(verbs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,290 @@
+"""What a recipe does when it is run: fit, test the best, report, say where things are."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerStatus
+
+from recipes.cli import RecipeCLI
+from zoo import backbones
+from zoo.tracking.console import console, print_scores, print_table
+from zoo.tracking.export import export_model
+from zoo.tracking.plots import confusion_picture, curves_picture
+from zoo.tracking.report import ReportPage, TaskReport
+from zoo.tracking.run_folder import write_atomically
+from zoo.tracking.throughput import peak_memory_gib
+
+#: Exit status after Ctrl-C, as shells have it.
+INTERRUPTED = 130
+
+
+def run(cli: RecipeCLI) -> int:
+    """Run the recipe as its subcommand says; the exit status."""
+    _begin(cli)
+    try:
+        status = _run(cli)
+    except BaseException:
+        if cli.run_logger is not None:
+            cli.run_logger.finish(failed=True)
+        raise
+    if cli.run_logger is not None:
+        cli.run_logger.finish(failed=status != 0)
+        offline = cli.run_logger.offline_folder
+        if status == 0 and offline is not None:
+            console().print(
+                "\nW&B kept this run offline (no API key). To send it: "
+                f"wandb sync {_shown(offline)}"
+            )
+    return status
+
+
+def _run(cli: RecipeCLI) -> int:
+    if cli.phase == "validate":
+        scores = cli.trainer.validate(
+            cli.model, cli.datamodule, ckpt_path=cli.checkpoint, verbose=False
+        )
+        _finish_scores(cli, scores[0])
+        return 0
+    if cli.phase == "test":
+        _test(cli, checkpoint=cli.checkpoint)
+        return 0
+    if cli.phase == "predict":
+        _predict(cli)
+        return 0
+    status = _fit(cli)
+    if status == 0 and cli.phase is None:
+        _test(cli, checkpoint=None)
+    return status
+
+
+def _begin(cli: RecipeCLI) -> None:
+    if not cli.trainer.is_global_zero:
+        return
+    cli.folder.path.mkdir(parents=True, exist_ok=True)
+    settings = cli.settings()
+    write_atomically(cli.folder.config, settings)
+    if cli.run_logger is not None:
+        cli.run_logger.log_settings({**yaml.safe_load(settings), **_circumstances(cli)})
+
+
+def _fit(cli: RecipeCLI) -> int:
+    data = cli.datamodule
+    sizes = ", ".join(
+        f"{len(data.examples(split)):,} {split}" for split in ("train", "validation", "test")
+    )
+    _say(cli, f"{cli.recipe.name}: {cli.model.backbone} on {data.sources.name} ({sizes} examples)")
+    began = time.perf_counter()
+    try:
+        cli.trainer.fit(cli.model, data, ckpt_path=cli.checkpoint, weights_only=True)
+    except SystemExit:
+        # Lightning answers Ctrl-C with an exit of its own.
+        if cli.trainer.state.status != TrainerStatus.INTERRUPTED:
+            raise
+        return _interrupted(cli)
+    scores = _plain(cli.trainer.callback_metrics)
+    best = _load_best(cli)
+    scores |= best
+    scores |= {
+        "perf/tokens_per_second": cli.throughput.tokens_per_second,
+        "perf/peak_memory_gib": peak_memory_gib(),
+        "perf/fit_seconds": time.perf_counter() - began,
+    }
+    if cli.trainer.is_global_zero:
+        cli.folder.add_metrics(scores)
+        export_model(cli.model, cli.folder.model, metadata=_metadata(cli))
+        if cli.phase == "fit":
+            cli.folder.plots.mkdir(exist_ok=True)
+            _write_page(cli, None, cli.folder.add_metrics({}))
+            _say_results(cli, None, cli.folder.add_metrics({}))
+    cli.trainer.strategy.barrier()
+    return 0
+
+
+def _interrupted(cli: RecipeCLI) -> int:
+    if cli.folder.last_checkpoint.is_file():
+        _say(
+            cli,
+            f"\nStopped at step {cli.trainer.global_step}; the last checkpoint is kept. Go on:\n"
+            f"  python -m recipes {cli.recipe.name} --resume {_shown(cli.folder.path)}",
+        )
+    else:
+        _say(cli, "\nStopped before the first step: nothing is lost, and nothing was saved.")
+    return INTERRUPTED
+
+
+def _load_best(cli: RecipeCLI) -> dict[str, float]:
+    """Put the best checkpoint's weights into the task; the score that chose it."""
+    callback = cli.trainer.checkpoint_callback
+    if not isinstance(callback, ModelCheckpoint) or not callback.best_model_path:
+        return {}
+    checkpoint = torch.load(callback.best_model_path, map_location="cpu", weights_only=True)
+    cli.model.load_state_dict(checkpoint["state_dict"])
+    score = callback.best_model_score
+    return {} if score is None else {cli.model.monitor: float(score)}
+
+
+def _test(cli: RecipeCLI, *, checkpoint: str | None) -> None:
+    began = time.perf_counter()
+    cli.trainer.test(
+        cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
+    )
+    if not cli.trainer.is_global_zero:
+        return
+    scores = _plain(cli.trainer.callback_metrics)
+    scores["perf/test_seconds"] = time.perf_counter() - began
+    if "train" in cli.datamodule.sources.splits:
+        baselines = cli.datamodule.baselines()
+        scores |= {f"baseline/{name}": value for name, value in baselines.items()}
+    report = cli.model.report(cli.recorder.outputs, cli.datamodule.examples("test"))
+    metrics = cli.folder.add_metrics(scores)
+    _write_lines(cli.folder.predictions, report.predictions)
+    _write_page(cli, report, metrics)
+    if cli.run_logger is not None:
+        cli.run_logger.log_report(report, metrics)
+    _say_results(cli, report, metrics)
+
+
+def _predict(cli: RecipeCLI) -> None:
+    cli.trainer.test(
+        cli.model, cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True, verbose=False
+    )
+    if cli.trainer.is_global_zero:
+        report = cli.model.report(cli.recorder.outputs, cli.datamodule.examples("test"))
+        _write_lines(cli.folder.predictions, report.predictions)
+        _say(cli, f"Predictions of the test split: {_shown(cli.folder.predictions)}")
+
+
+def _finish_scores(cli: RecipeCLI, scores: Mapping[str, float]) -> None:
+    if cli.trainer.is_global_zero:
+        metrics = cli.folder.add_metrics(dict(scores))
+        _say_results(cli, None, metrics)
+
+
+def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str, float]) -> None:
+    folder = cli.folder
+    folder.plots.mkdir(exist_ok=True)
+    pictures: dict[str, Path] = {}
+    if report is not None and report.confusion is not None:
+        confusion_picture(report.confusion, folder.plots / "confusion.png")
+        pictures["Gold against predicted"] = Path("plots/confusion.png")
+    if curves_picture(
+        folder.read_history(), folder.plots / "curves.png", monitor=cli.model.monitor
+    ):
+        pictures["Training"] = Path("plots/curves.png")
+    data = cli.datamodule
+    page = ReportPage(
+        title=f"{cli.recipe.name}: {folder.id}",
+        facts={
+            "task": cli.model.family,
+            "backbone": cli.model.backbone,
+            "data": f"{data.sources.name} (fingerprint {data.fingerprint})",
+            "examples": ", ".join(
+                f"{len(table):,} {name}" for name, table in data.splits().items()
+            ),
+            "labels": ", ".join(cli.model.labels),
+            **{key: value for key, value in _circumstances(cli).items() if key != "data"},
+        },
+        metrics=metrics,
+        notes=data.known.get("notes", []),
+        tables=list(report.tables.values()) if report else [],
+        pictures=pictures,
+        config=cli.settings(),
+        usage=_usage(cli),
+    )
+    write_atomically(folder.report, page.markdown())
+
+
+def _usage(cli: RecipeCLI) -> str:
+    name = type(cli.model).__name__
+    return (
+        "```python\n"
+        f"from zoo import {name}\n"
+        f'task = {name}.from_run("{_shown(cli.folder.path)}")\n'
+        "```\n\n"
+        f"or `python -m recipes predict {_shown(cli.folder.path)} FILE`; `model/` also loads in "
+        "plain transformers."
+    )
+
+
+def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str, float]) -> None:
+    if report is not None and report.main_table is not None:
+        print_table(report.tables[report.main_table])
+    heads = [
+        name for name in metrics if name.count("/") == 1 and name.startswith(("val/", "test/"))
+    ]
+    heads = [name for name in heads if not name.endswith("/loss")]
+    others = [name for name in metrics if name.startswith("baseline/")]
+    print_scores(
+        metrics,
+        [*heads, *others, "perf/tokens_per_second", "perf/fit_seconds", "perf/peak_memory_gib"],
+    )
+    folder = cli.folder
+    out = console()
+    out.print(f"\nrun      {_shown(folder.path)}/")
+    for label, path in (("report", folder.report), ("model", folder.model)):
+        if path.exists():
+            out.print(f"{label:<8} {_shown(path)}")
+    if folder.model.exists():
+        out.print(f"next     echo 'A text.' | python -m recipes predict {_shown(folder.path)}")
+
+
+def _metadata(cli: RecipeCLI) -> dict[str, Any]:
+    origin = backbones.metadata(cli.model.backbone).get("backbone", cli.model.backbone)
+    return {
+        "backbone": origin,
+        "recipe": cli.recipe.name,
+        "labels": cli.model.known_labels,
+        "max_length": cli.datamodule.max_length,
+        "data": {"name": cli.datamodule.sources.name, "fingerprint": cli.datamodule.fingerprint},
+    }
+
+
+def _circumstances(cli: RecipeCLI) -> dict[str, Any]:
+    """What a run's result depends on beside its settings."""
+    packages = ("lightning-text-zoo", "torch", "lightning", "transformers")
+    found: dict[str, Any] = {
+        "data_fingerprint": cli.datamodule.fingerprint,
+        "versions": ", ".join(f"{name} {version(name)}" for name in packages),
+        "threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _git_commit() -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _plain(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items() if name.count("/") >= 1}
+
+
+def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    write_atomically(path, text)
+
+
+def _say(cli: RecipeCLI, text: str) -> None:
+    if cli.trainer.is_global_zero:
+        console().print(text)
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

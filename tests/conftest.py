@@ -1,0 +1,172 @@
+"""Shared fixtures: tiny random backbones with tokenizers trained on the spot, and no network."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Before anything imports the Hub's client: a test must never wait for a network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("WANDB_MODE", "offline")
+
+import pytest
+
+#: What tiny tokenizers are trained on: enough for every letter and some subwords.
+CORPUS = [
+    "Ada Lovelace lived in London and worked for the Analytical Engine Company .",
+    "The quick brown fox jumps over the lazy dog , 0123456789 times ; isn't it ?",
+    "同样 的 力 作用 在 不同 的 物体 上 。",
+    "Ein Löwe und ein Bär aßen Käse .",
+    "a b c d e f g h i j k l m n o p q r s t u v w x y z",
+    "A B C D E F G H I J K L M N O P Q R S T U V W X Y Z",
+] * 4
+
+ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "deberta-v2", "distilbert", "electra", "modernbert")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Only loopback sockets, and sockets of the same machine."""
+    from pytest_socket import socket_allow_hosts
+
+    socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Each test has a cache of its own and leaves no choice of a run folder behind."""
+    import torch
+
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("ZOO_RUN_DIR", "")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    torch.manual_seed(0)
+    yield
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real corpora; the test is skipped where it is missing."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("ZOO_REAL_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no real corpora in {folder} (ZOO_REAL_DATA names another folder)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A function from an architecture's name to the folder of a tiny random model of it."""
+    made: dict[str, Path] = {}
+
+    def make(architecture: str) -> Path:
+        if architecture not in made:
+            folder = tmp_path_factory.mktemp(f"tiny-{architecture}")
+            make_tiny(architecture, folder)
+            made[architecture] = folder
+        return made[architecture]
+
+    return make
+
+
+def make_tiny(architecture: str, folder: Path) -> None:
+    """Write a tiny random model of an architecture, with the kind of tokenizer that it has."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    tokenizer = _tokenizer(architecture)
+    sizes: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "max_position_embeddings": 130 if "roberta" in architecture else 128,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    if architecture == "distilbert":
+        sizes = {
+            "vocab_size": len(tokenizer),
+            "dim": 32,
+            "n_layers": 2,
+            "n_heads": 2,
+            "hidden_dim": 48,
+            "max_position_embeddings": 128,
+        }
+    if architecture == "electra":
+        sizes["embedding_size"] = 16
+    torch.manual_seed(1)
+    AutoModel.from_config(AutoConfig.for_model(architecture, **sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _tokenizer(architecture: str) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import trainers
+    from transformers import BertTokenizer, PreTrainedTokenizerFast, RobertaTokenizer
+
+    if architecture in ("bert", "distilbert", "electra"):
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        piece = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        piece.normalizer = normalizers.BertNormalizer(lowercase=True)
+        piece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        piece.train_from_iterator(
+            CORPUS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special)
+        )
+        return BertTokenizer(vocab=piece.get_vocab(), do_lower_case=True)
+    if architecture in ("roberta", "modernbert"):
+        special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        byte = Tokenizer(models.BPE())
+        byte.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        byte.decoder = decoders.ByteLevel()
+        byte.train_from_iterator(
+            CORPUS,
+            trainers.BpeTrainer(
+                vocab_size=400,
+                special_tokens=special,
+                initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            ),
+        )
+        if architecture == "roberta":
+            import json
+
+            state = json.loads(byte.to_str())["model"]
+            merges = [tuple(merge) for merge in state["merges"]]
+            return RobertaTokenizer(vocab=state["vocab"], merges=merges)
+        byte.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+        )
+        return PreTrainedTokenizerFast(
+            tokenizer_object=byte,
+            bos_token="<s>",
+            eos_token="</s>",
+            cls_token="<s>",
+            sep_token="</s>",
+            unk_token="<unk>",
+            pad_token="<pad>",
+            mask_token="<mask>",
+        )
+    # SentencePiece's unigram model, as XLM-R and DeBERTa have it.
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    unigram = Tokenizer(models.Unigram())
+    unigram.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC()])
+    unigram.pre_tokenizer = pre_tokenizers.Metaspace()
+    unigram.decoder = decoders.Metaspace()
+    unigram.train_from_iterator(
+        CORPUS, trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>")
+    )
+    unigram.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=unigram,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        mask_token="<mask>",
+    )

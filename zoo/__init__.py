@@ -1,0 +1,53 @@
+"""Fine-tune pretrained transformers on text: tasks, datamodules and a registry of backbones.
+
+    >>> from zoo import NERDataModule, NERTask
+    >>> data = NERDataModule("ner-sample")
+    >>> task = NERTask("minilm-l6", labels=data.labels)
+
+Names are imported on first use, so `import zoo` costs almost nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.backbones.spec import BackboneSpec
+    from zoo.errors import BackboneError, DataError, RunError, ZooError
+    from zoo.ner.datamodule import NERDataModule
+    from zoo.ner.metrics import EntityF1
+    from zoo.ner.task import NERTask
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackboneError",
+    "BackboneSpec",
+    "DataError",
+    "EntityF1",
+    "NERDataModule",
+    "NERTask",
+    "RunError",
+    "ZooError",
+    "__version__",
+]
+
+_HOME = {
+    "BackboneError": "zoo.errors",
+    "BackboneSpec": "zoo.backbones.spec",
+    "DataError": "zoo.errors",
+    "EntityF1": "zoo.ner.metrics",
+    "NERDataModule": "zoo.ner.datamodule",
+    "NERTask": "zoo.ner.task",
+    "RunError": "zoo.errors",
+    "ZooError": "zoo.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

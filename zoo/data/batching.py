@@ -1,0 +1,130 @@
+"""Which examples go into which batch: near-equal lengths in training, each once in evaluation.
+
+Both samplers yield lists of row numbers and are given to the loader as its `sampler` with
+`batch_size=None`. They are `DistributedSampler`s and so Lightning leaves them alone under any
+strategy, in a notebook too, and tells them the epoch.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch.distributed
+from torch.utils.data import DistributedSampler
+
+Lengths = npt.NDArray[np.int64]
+
+
+class _BatchSampler(DistributedSampler[list[int]]):
+    """What both samplers share: an epoch is a list of batches for this process."""
+
+    def __init__(self, *, seed: int = 0):
+        # Deliberately not DistributedSampler.__init__: it wants the process group at once, and
+        # under Lightning that starts after the datamodule is made.
+        self.seed = seed
+        self.epoch = 0
+
+    def batches(self) -> list[list[int]]:
+        """This process's batches of this epoch, in order."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches())
+
+
+class LengthGroupedSampler(_BatchSampler):
+    """Shuffled batches of examples of near-equal length, so that little is padded.
+
+    Each epoch shuffles all examples, cuts them into pools of `pool` batches, sorts each pool by
+    length, cuts it into batches and shuffles the batches. The last batch of an epoch may be
+    smaller. Every process gets the same number of batches: a few examples (fewer than one batch
+    per process) may be left out of an epoch when there are several processes, others each time.
+
+    Args:
+        lengths: Tokens of each example.
+        batch_size: Examples in a batch of one process.
+        pool: Batches in a pool; larger means less padding and less chance.
+        seed: Fixes the order, together with the epoch.
+    """
+
+    def __init__(self, lengths: Lengths, *, batch_size: int, pool: int = 50, seed: int = 0):
+        super().__init__(seed=seed)
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.pool = pool
+
+    def batches(self) -> list[list[int]]:
+        """This process's batches of this epoch, in order."""
+        rank, world = _rank_and_world()
+        chance = np.random.default_rng([self.seed, self.epoch])
+        order = chance.permutation(len(self.lengths))
+        size = self.batch_size * self.pool
+        batches: list[list[int]] = []
+        for start in range(0, len(order), size):
+            pool = order[start : start + size]
+            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
+            batches += [
+                pool[at : at + self.batch_size].tolist()
+                for at in range(0, len(pool), self.batch_size)
+            ]
+        shuffled = [batches[i] for i in chance.permutation(len(batches))]
+        return shuffled[rank : len(shuffled) // world * world : world]
+
+    def __len__(self) -> int:
+        _, world = _rank_and_world()
+        size = self.batch_size * self.pool
+        full, rest = divmod(len(self.lengths), size)
+        return (full * self.pool + -(-rest // self.batch_size)) // world
+
+
+class EvaluationSampler(_BatchSampler):
+    """Every example exactly once, for any number of processes, longest first.
+
+    Windows of one document go to the same process and follow each other.
+
+    Args:
+        lengths: Tokens of each row.
+        documents: The document that each row is a part of.
+        batch_size: Rows in a batch.
+    """
+
+    def __init__(self, lengths: Lengths, documents: Lengths, *, batch_size: int):
+        super().__init__()
+        self.lengths = lengths
+        self.documents = documents
+        self.batch_size = batch_size
+
+    def batches(self) -> list[list[int]]:
+        """This process's batches, in order: documents are shared out, not batches."""
+        rank, world = _rank_and_world()
+        rows = np.flatnonzero(self.documents % world == rank) if world > 1 else None
+        rows = np.arange(len(self.lengths)) if rows is None else rows
+        documents = self.documents[rows]
+        # A document is as long as its longest window; its windows stay together, in order.
+        longest = np.zeros(int(self.documents.max(initial=-1)) + 1, dtype=np.int64)
+        np.maximum.at(longest, documents, self.lengths[rows])
+        rows = rows[np.lexsort((rows, documents, -longest[documents]))]
+        return [
+            rows[at : at + self.batch_size].tolist() for at in range(0, len(rows), self.batch_size)
+        ]
+
+    def __len__(self) -> int:
+        rank, world = _rank_and_world()
+        rows = int(np.count_nonzero(self.documents % world == rank))
+        return -(-rows // self.batch_size)
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def padded(rows: list[list[int]], *, fill: int, multiple: int = 1) -> torch.Tensor:
+    """Rows of unequal length as one int64 tensor `[rows, longest]`, filled up on the right."""
+    width = max((len(row) for row in rows), default=0)
+    width = -(-width // multiple) * multiple
+    return torch.tensor([row + [fill] * (width - len(row)) for row in rows], dtype=torch.long)
+
+
+__all__: list[str] = ["EvaluationSampler", "LengthGroupedSampler", "Lengths", "padded"]

@@ -1,0 +1,71 @@
+"""Ctrl-C that loses nothing: the step ends, a checkpoint is written, the way back told."""
+
+import signal
+import threading
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from zoo.tracking.run_folder import RunFolder
+
+
+class GracefulInterrupt(Callback):
+    """Stops after the current step on Ctrl-C, with a checkpoint to go on from.
+
+    Lightning on its own drops what came after the last checkpoint, and could be stopped in the
+    middle of an optimizer step. A second Ctrl-C stops at once.
+
+    Args:
+        folder: The run's folder.
+    """
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+        self.asked = False
+        self._previous: Any = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to Ctrl-C."""
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save and stop, if asked to."""
+        if self.asked:
+            trainer.save_checkpoint(self.folder.last_checkpoint)
+            raise KeyboardInterrupt
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *_: Any
+    ) -> None:
+        """While validating there is nothing new to save: the weights have not changed since."""
+        if self.asked and not trainer.sanity_checking:
+            trainer.save_checkpoint(self.folder.last_checkpoint)
+            raise KeyboardInterrupt
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave Ctrl-C as it was."""
+        self._restore()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leave Ctrl-C as it was."""
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None

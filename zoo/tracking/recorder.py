@@ -1,0 +1,77 @@
+"""Keeps what a run says while it goes: scores while training, outputs of the test."""
+
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from zoo.tracking.run_folder import RunFolder
+
+
+class Recorder(Callback):
+    """Writes `history.jsonl` while training and collects what `test_step` returns.
+
+    Args:
+        folder: The run's folder.
+    """
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+        self.outputs: list[Any] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make the folder, in the first process."""
+        if trainer.is_global_zero:
+            self.folder.path.mkdir(parents=True, exist_ok=True)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """A line with the loss, as often as Lightning logs."""
+        if (
+            trainer.is_global_zero
+            and trainer.global_step % getattr(trainer, "log_every_n_steps", 50) == 0
+        ):
+            names = ("train/loss", "train/lr")
+            self._write(trainer, {name: trainer.callback_metrics.get(name) for name in names})
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A line with the scores."""
+        if trainer.is_global_zero and not trainer.sanity_checking and trainer.training:
+            scores = trainer.callback_metrics.items()
+            self._write(trainer, {name: value for name, value in scores if name.startswith("val/")})
+
+    def _write(self, trainer: Trainer, values: dict[str, Any]) -> None:
+        record: dict[str, Any] = {"step": trainer.global_step, "epoch": trainer.current_epoch}
+        record |= {
+            name: round(float(value), 6) for name, value in values.items() if value is not None
+        }
+        self.folder.add_history(record)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        self.outputs = []
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep what the task says of the batch."""
+        self.outputs += outputs["predictions"]
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring the outputs of all processes together."""
+        if trainer.world_size > 1:
+            gathered: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(gathered, self.outputs)
+            self.outputs = [one for outputs in gathered for one in outputs]

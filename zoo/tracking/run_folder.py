@@ -1,0 +1,147 @@
+"""The folder that one run leaves behind, and the names in it."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import RunError
+
+#: Rank 0 tells the processes it starts which folder it chose.
+ENVIRONMENT = "ZOO_RUN_DIR"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/<task>/<run id>/`: settings, scores, predictions, report, checkpoints and model."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id: the folder's name."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """All settings; reruns the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """All scores, flat."""
+        return self.path / "metrics.json"
+
+    @property
+    def history(self) -> Path:
+        """Scores while training, one JSON line each time."""
+        return self.path / "history.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        """A JSON line for each test example, in order."""
+        return self.path / "predictions.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """The model card."""
+        return self.path / "report.md"
+
+    @property
+    def plots(self) -> Path:
+        """Pictures of the report."""
+        return self.path / "plots"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Lightning's checkpoints: the best and the last."""
+        return self.path / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Where training goes on."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def model(self) -> Path:
+        """The best model in the format of transformers."""
+        return self.path / "model"
+
+    def add_metrics(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Add scores to `metrics.json`, and return all that are in it now."""
+        known: dict[str, float] = {}
+        if self.metrics.is_file():
+            known = json.loads(self.metrics.read_text(encoding="utf-8"))
+        known |= metrics
+        write_atomically(self.metrics, json.dumps(dict(sorted(known.items())), indent=2) + "\n")
+        return known
+
+    def add_history(self, record: Mapping[str, Any]) -> None:
+        """Append a line to `history.jsonl`."""
+        with self.history.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """All lines of `history.jsonl`."""
+        if not self.history.is_file():
+            return []
+        lines = self.history.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def choose_run_folder(*, task: str, recipe: str, chosen: str | None) -> RunFolder:
+    """The folder of a new run: the user's choice, or one named after recipe and time.
+
+    Nothing is made on disk yet.
+
+    Raises:
+        RunError: The chosen folder is a file, or holds another run.
+    """
+    inherited = os.environ.get(ENVIRONMENT)
+    if inherited and int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        return RunFolder(Path(inherited))
+    if chosen is not None:
+        path = Path(chosen).expanduser()
+        if path.exists() and not path.is_dir():
+            raise RunError(f"--run_dir {path} is a file; give a folder.")
+        if (path / "checkpoints").exists():
+            raise RunError(
+                f"--run_dir {path} holds a run already. Give another folder, or go on with it: "
+                f"--resume {path}"
+            )
+    else:
+        slug = re.sub(r"[^a-zA-Z0-9.]+", "-", recipe).strip("-") or "run"
+        base = Path("runs") / task / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}"
+        path, number = base, 2
+        while path.exists():
+            path = base.with_name(f"{base.name}-{number}")
+            number += 1
+    os.environ[ENVIRONMENT] = str(path.resolve())
+    return RunFolder(path)
+
+
+def existing_run_folder(path: str, *, option: str) -> RunFolder:
+    """The folder of a run that was begun before.
+
+    Raises:
+        RunError: There is none; says what is wrong with the path.
+    """
+    folder = RunFolder(Path(path).expanduser())
+    if folder.path.is_file():
+        raise RunError(f"{option} {path} is a file, not the folder of a run.")
+    if not folder.path.is_dir():
+        raise RunError(f"{option} {path}: there is no such folder.")
+    if not folder.config.is_file():
+        raise RunError(f"{option} {path}: no config.yaml in it, so it is not the folder of a run.")
+    return folder
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file under a temporary name and rename it, so that no reader sees half of it."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

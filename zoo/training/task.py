@@ -1,0 +1,190 @@
+"""The base of all tasks: builds the model, optimizes it, and finds trained weights again."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+
+from zoo import backbones
+from zoo.errors import BackboneError, RunError, ZooError
+from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.tokenization_utils_tokenizers import TokenizersBackend
+
+    from zoo.tracking.report import TaskReport
+
+
+class FineTuningTask(LightningModule):
+    """A pretrained backbone with the head of a task family, fine-tuned with AdamW.
+
+    The model is built when training or testing begins (`configure_model`), so that a strategy can
+    shard it. Fitting starts from the backbone's weights; testing needs a trained head, from the
+    backbone's folder or from a checkpoint.
+
+    A family says which head it needs, what the loss is and how outputs become predictions.
+
+    Args:
+        backbone: Registered name (`zoo.backbones.names()`), Hub id, or folder with a model.
+        labels: Labels in the order of their ids.
+        learning_rate: Highest learning rate, reached after the warm-up.
+        weight_decay: AdamW's, for matrices only; norms and biases have none.
+        schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
+        warmup: Share of all steps in which the learning rate rises from 0.
+        betas: AdamW's averaging of the gradient and its square.
+    """
+
+    family: ClassVar[str]
+    head: ClassVar[backbones.Head]
+    #: The score that chooses the best checkpoint, and whether `max` or `min` of it is best.
+    monitor: ClassVar[str]
+    monitor_mode: ClassVar[str] = "max"
+
+    def __init__(
+        self,
+        backbone: str,
+        *,
+        labels: list[str],
+        learning_rate: float,
+        weight_decay: float = 0.01,
+        schedule: Schedule = "linear",
+        warmup: float = 0.1,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.labels = list(labels)
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule: Schedule = schedule
+        self.warmup = warmup
+        self.betas = betas
+        self.model: PreTrainedModel | None = None
+
+    @property
+    def net(self) -> "PreTrainedModel":
+        """The transformers model; built on first use.
+
+        Raises:
+            RunError: It is not built yet, and the backbone has no trained head to build.
+        """
+        if self.model is None:
+            self.model = self._trained_model()
+            self.model.eval()
+        return self.model
+
+    def configure_model(self) -> None:
+        """Build the model, once: Lightning calls this before fitting and again before testing."""
+        if self.model is not None:
+            return
+        trainer = self._trainer
+        fn = trainer.state.fn if trainer is not None else None
+        if fn in (TrainerFn.VALIDATING, TrainerFn.TESTING, TrainerFn.PREDICTING):
+            # A checkpoint that is given brings the weights later (on_load_checkpoint).
+            from_checkpoint = getattr(trainer, "ckpt_path", None) is not None
+            self.model = (
+                self._new_model(weights=False) if from_checkpoint else self._trained_model()
+            )
+        else:
+            self.model = self._new_model(weights=True)
+
+    def _new_model(self, *, weights: bool) -> "PreTrainedModel":
+        return backbones.load_model(self.backbone, self.head, labels=self.labels, weights=weights)
+
+    def _trained_model(self) -> "PreTrainedModel":
+        had = backbones.head_labels(self.backbone, self.head)
+        if had is None:
+            raise RunError(
+                f"{self.backbone} has no trained {self.family} head, so there is nothing to "
+                "evaluate. Give trained weights: --model.backbone RUN/model (or --ckpt_path "
+                "RUN/checkpoints/FILE); in Python fit first, or use "
+                f"{type(self).__name__}.from_run(FOLDER)."
+            )
+        if self.labels[: len(had)] != had:
+            raise BackboneError(
+                f"The head in {self.backbone} knows the labels {', '.join(had)}, but the task was "
+                f"given {', '.join(self.labels)}."
+            )
+        return backbones.load_model(self.backbone, self.head, labels=had)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Give the head the size it had when the checkpoint was saved."""
+        labels = checkpoint.get("hyper_parameters", {}).get("labels")
+        if labels is None or checkpoint["hyper_parameters"].get("backbone") is None:
+            raise RunError("This is no checkpoint of a zoo task: it does not say its labels.")
+        if self.labels[: len(labels)] != list(labels):
+            raise RunError(
+                f"The checkpoint knows the labels {', '.join(labels)}, but the task was given "
+                f"{', '.join(self.labels)}."
+            )
+        if self.model is not None and self.model.config.num_labels != len(labels):
+            self.model = backbones.load_model(
+                self.backbone, self.head, labels=list(labels), weights=False
+            )
+
+    @property
+    def known_labels(self) -> list[str]:
+        """Labels that the model can predict: all of `labels`, but for those it never saw."""
+        return self.labels[: self.net.config.num_labels]
+
+    @cached_property
+    def tokenizer(self) -> "TokenizersBackend":
+        """The backbone's tokenizer."""
+        return backbones.load_tokenizer(self.backbone)
+
+    @classmethod
+    def from_run(cls, folder: str | Path, *, labels: Sequence[str] | None = None) -> Self:
+        """The trained task of a run folder or of an exported `model/` folder, ready to predict.
+
+        Args:
+            folder: A run's folder or a model's folder.
+            labels: Labels of data to test on, where they are more than the model knows: its own,
+                in order, then the others (`data.labels` gives them so).
+
+        Raises:
+            RunError: There is no trained model in the folder, or one of another family.
+        """
+        model = backbones.model_folder(folder)
+        had = backbones.head_labels(str(model), cls.head)
+        if had is None:
+            raise RunError(f"The model in {model} has no head for {cls.family}.")
+        task = cls(str(model), labels=list(labels or had))  # type: ignore[call-arg]  # families have a default
+        task.net  # noqa: B018  a broken model shows now, not at the first prediction
+        return task
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up and decay over all steps of the training."""
+        groups = parameter_groups(self.net, weight_decay=self.weight_decay)
+        optimizer = adamw(groups, learning_rate=self.learning_rate, betas=self.betas)
+        total = self.trainer.estimated_stepping_batches
+        if total == float("inf"):
+            raise ZooError(
+                "Give --trainer.max_epochs or --trainer.max_steps: the schedule needs it."
+            )
+        schedule = scheduler(
+            optimizer,
+            schedule=self.schedule,
+            warmup_steps=round(self.warmup * total),
+            total_steps=int(total),
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    @abstractmethod
+    def report(self, predictions: Sequence[Any], examples: Any) -> "TaskReport":
+        """Tables and pictures of a test, from what `test_step` returned as `predictions`."""
+
+    def log_loss(self, loss: torch.Tensor) -> None:
+        """Log the loss of a training step, and its learning rate."""
+        self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        if self._trainer is not None and self.trainer.optimizers:
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            self.log("train/lr", rate, batch_size=1)
