@@ -42,12 +42,12 @@ class RecipeParser(LightningArgumentParser):
             ZooError: Always.
         """
         lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
-        text = " ".join(dict.fromkeys(lines))
+        text = " ".join(dict.fromkeys(lines)).rstrip(".") + "."
         raise ZooError(text + self._near(text)) from ex
 
     def _near(self, message: str) -> str:
         known = [option for action in self._actions for option in action.option_strings]
-        wrong = [word.split("=")[0] for word in message.split() if word.startswith("--")]
+        wrong = [word.split("=")[0].rstrip(".") for word in message.split() if word.startswith("--")]
         near = [name for word in wrong for name in difflib.get_close_matches(word, known, n=2)]
         return f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
 
@@ -130,6 +130,7 @@ class RecipeCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, and take the labels from the weights where there are some."""
+        backbones.resolve(self.config.model.init_args.backbone)  # a wrong name shows at once
         if self.phase in ("validate", "test", "predict"):
             self._use_weights()
         elif self.config.ckpt_path is not None:
@@ -172,12 +173,13 @@ class RecipeCLI(LightningCLI):
         trainer = self.config.trainer
         monitor, mode = self.model.monitor, self.model.monitor_mode
         self.recorder = Recorder(self.folder)
-        callbacks: list[Callback] = [
-            self.recorder,
-            self.throughput,
-            GracefulInterrupt(self.folder),
-        ]
-        if trainer.enable_checkpointing is not False and not trainer.fast_dev_run:
+        callbacks: list[Callback] = [self.recorder, self.throughput]
+        evaluating = self.phase in ("validate", "test", "predict")
+        if not evaluating:
+            callbacks.append(GracefulInterrupt(self.folder))
+        if evaluating:
+            kwargs["enable_checkpointing"] = False
+        elif trainer.enable_checkpointing is not False and not trainer.fast_dev_run:
             callbacks.append(
                 ModelCheckpoint(
                     dirpath=self.folder.checkpoints,
@@ -202,7 +204,7 @@ class RecipeCLI(LightningCLI):
                 name=self.folder.id,
                 group=self.recipe.name,
                 job_type=self.phase or "fit",
-                tags=[self.model.family, self.model.backbone, "full"],
+                tags=[self.model.family, _short_name(self.model.backbone), "full"],
             )
             kwargs["logger"] = self.run_logger
         return super().instantiate_trainer(**kwargs)
@@ -216,16 +218,26 @@ class RecipeCLI(LightningCLI):
         return text
 
 
+def _short_name(backbone: str) -> str:
+    """A backbone's name as a tag: of a folder the model it came from, or the folder's own name."""
+    path = Path(backbone)
+    if path.is_dir():
+        backbone = str(backbones.metadata(backbone).get("backbone", path.resolve().name))
+    return backbone
+
+
 def quiet() -> None:
     """Leave out what says nothing that a user can act on: lines of progress, tips, advertising."""
-    for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    for name in ("huggingface_hub", "datasets"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
     warnings.filterwarnings("ignore", category=FutureWarning, module="lightning|torch|torchdata")
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", message=".*TreeSpec.*")
     warnings.filterwarnings("ignore", message=".*set_vital.*")
+    warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     notes = logging.StreamHandler(sys.stderr)

@@ -1,6 +1,7 @@
 """Shared fixtures: tiny random backbones with tokenizers trained on the spot, and no network."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,44 @@ def _tokenizer(architecture: str) -> Any:
         pad_token="<pad>",
         mask_token="<mask>",
     )
+
+
+@pytest.fixture
+def wandb_records() -> Callable[[Path], list[Any]]:
+    """A function from the `.wandb` file of a run that has ended to the records in it, in order."""
+
+    def read(path: Path) -> list[Any]:
+        # W&B's own process closes the file a moment after `finish` has returned.
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            records = _wandb_records(path) if path.stat().st_size else []
+            if any(record.WhichOneof("record_type") == "exit" for record in records):
+                return records
+            time.sleep(0.1)
+        raise AssertionError(f"{path} has no end")
+
+    return read
+
+
+def _wandb_records(path: Path) -> list[Any]:
+    # The file is a LevelDB log: a 7-byte header, then blocks of 32 KiB. A record lies whole in a
+    # block (type 1) or in pieces over several (2 first, 3 middle, 4 last), each with a header of
+    # checksum (4 bytes), length (2) and type (1).
+    from wandb.proto import wandb_internal_pb2
+
+    data = path.read_bytes()
+    assert data[:4] == b":W&B", "not a W&B file"
+    found, piece, at, block = [], b"", 7, 32768
+    while at + 7 <= len(data):
+        if block - at % block < 7:  # too little room for a header: the rest of a block is filler
+            at += block - at % block
+            continue
+        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        piece += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(piece)
+            found.append(record)
+            piece = b""
+    return found

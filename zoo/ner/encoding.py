@@ -146,8 +146,9 @@ def _ranges(lengths: list[int], capacity: int, stride: int) -> list[tuple[int, i
         ranges.append((start, end))
         if end == len(lengths):
             break
-        back, shared = end, 0
-        while back - 1 > start and shared + lengths[back - 1] <= stride:
+        # The next window must hold a new word beside the shared ones, else it adds nothing.
+        back, shared, room = end, 0, min(stride, capacity - lengths[end])
+        while back - 1 > start and shared + lengths[back - 1] <= room:
             back -= 1
             shared += lengths[back]
         start = back

@@ -29,7 +29,7 @@ from zoo.training.task import FineTuningTask
 _TEXTS_AT_ONCE = 512
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning's `predict` would refuse it
 class TaggedDocument:
     """What evaluation knows of one document.
 

@@ -13,6 +13,8 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from zoo.tracking.report import TaskReport
 
 PROJECT = "zoo"
+#: W&B refuses longer ones.
+_LONGEST_TAG = 64
 
 
 class RunLogger(WandbLogger):
@@ -48,7 +50,7 @@ class RunLogger(WandbLogger):
             offline=not has_account(),
             group=group,
             job_type=job_type,
-            tags=list(tags),
+            tags=[tag[:_LONGEST_TAG] for tag in tags],
         )
         self._settings: dict[str, Any] = {}
         self.finished = False

@@ -11,7 +11,7 @@ from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from zoo import backbones
-from zoo.errors import BackboneError, RunError, ZooError
+from zoo.errors import RunError, ZooError
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class FineTuningTask(LightningModule):
         self.warmup = warmup
         self.betas = betas
         self.model: PreTrainedModel | None = None
+        self._no_weights: RunError | None = None
 
     @property
     def net(self) -> "PreTrainedModel":
@@ -74,25 +75,41 @@ class FineTuningTask(LightningModule):
         Raises:
             RunError: It is not built yet, and the backbone has no trained head to build.
         """
-        if self.model is None:
+        if self.model is None or self._no_weights is not None:
             self.model = self._trained_model()
             self.model.eval()
         return self.model
 
     def configure_model(self) -> None:
         """Build the model, once: Lightning calls this before fitting and again before testing."""
-        if self.model is not None:
+        if self.model is not None and self._no_weights is None:
             return
-        trainer = self._trainer
-        fn = trainer.state.fn if trainer is not None else None
+        self._no_weights = None  # an evaluation that was refused leaves nothing to fit from
+        fn = self._trainer.state.fn if self._trainer is not None else None
         if fn in (TrainerFn.VALIDATING, TrainerFn.TESTING, TrainerFn.PREDICTING):
-            # A checkpoint that is given brings the weights later (on_load_checkpoint).
-            from_checkpoint = getattr(trainer, "ckpt_path", None) is not None
-            self.model = (
-                self._new_model(weights=False) if from_checkpoint else self._trained_model()
-            )
+            self._build_to_evaluate()
         else:
             self.model = self._new_model(weights=True)
+
+    def _build_to_evaluate(self) -> None:
+        try:
+            self.model = self._trained_model()
+        except RunError as error:
+            # A checkpoint may bring the weights in a moment (on_load_checkpoint); Lightning does
+            # not say yet whether one is given. If none comes, this is what is said.
+            self._no_weights = error
+            self.model = self._new_model(weights=False)
+
+    def _require_weights(self) -> None:
+        if self._no_weights is not None:
+            raise self._no_weights
+
+    def on_validation_start(self) -> None:
+        """Refuse to evaluate a head that was never trained."""
+        self._require_weights()
+
+    on_test_start = on_validation_start
+    on_predict_start = on_validation_start
 
     def _new_model(self, *, weights: bool) -> "PreTrainedModel":
         return backbones.load_model(self.backbone, self.head, labels=self.labels, weights=weights)
@@ -107,7 +124,7 @@ class FineTuningTask(LightningModule):
                 f"{type(self).__name__}.from_run(FOLDER)."
             )
         if self.labels[: len(had)] != had:
-            raise BackboneError(
+            raise RunError(
                 f"The head in {self.backbone} knows the labels {', '.join(had)}, but the task was "
                 f"given {', '.join(self.labels)}."
             )
@@ -123,6 +140,7 @@ class FineTuningTask(LightningModule):
                 f"The checkpoint knows the labels {', '.join(labels)}, but the task was given "
                 f"{', '.join(self.labels)}."
             )
+        self._no_weights = None
         if self.model is not None and self.model.config.num_labels != len(labels):
             self.model = backbones.load_model(
                 self.backbone, self.head, labels=list(labels), weights=False

@@ -1,0 +1,193 @@
+"""Which examples go into which batch, for one process and for several."""
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from zoo.data import batching
+from zoo.data.batching import EvaluationSampler, LengthGroupedSampler, Lengths, padded
+
+World = Callable[[int, int], None]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """Be this process of so many."""
+
+    def be(rank: int, size: int) -> None:
+        monkeypatch.setattr(batching, "_rank_and_world", lambda: (rank, size))
+
+    return be
+
+
+def _lengths(count: int, seed: int = 5) -> Lengths:
+    return np.random.default_rng(seed).integers(3, 200, count)
+
+
+def _all(batches: list[list[int]]) -> list[int]:
+    return [row for batch in batches for row in batch]
+
+
+def _padding(lengths: Lengths, batches: list[list[int]]) -> int:
+    return sum(max(lengths[batch]) * len(batch) - sum(lengths[batch]) for batch in batches)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "pool"), [(1, 4, 50), (64, 8, 3), (103, 8, 3), (7, 8, 1)]
+)
+def test_an_epoch_has_each_example_exactly_once(count: int, size: int, pool: int) -> None:
+    sampler = LengthGroupedSampler(_lengths(count), batch_size=size, pool=pool)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert sorted(_all(batches)) == list(range(count))
+        assert len(batches) == len(sampler) == -(-count // size)
+        assert sum(len(batch) != size for batch in batches) == (count % size > 0)
+
+
+def test_no_examples_make_no_batches() -> None:
+    nothing = np.zeros(0, dtype=np.int64)
+    assert list(LengthGroupedSampler(nothing, batch_size=4)) == []
+    sampler = EvaluationSampler(nothing, nothing, batch_size=4)
+    assert (list(sampler), len(sampler)) == ([], 0)
+
+
+def test_seed_and_epoch_fix_the_order() -> None:
+    def order(seed: int, epoch: int) -> list[list[int]]:
+        sampler = LengthGroupedSampler(_lengths(500), batch_size=8, seed=seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 3) == order(1, 3)
+    different = [order(1, 0), order(1, 1), order(2, 0), order(2, 1)]
+    assert all(a != b for i, a in enumerate(different) for b in different[:i])
+
+
+def test_an_order_can_be_asked_for_twice_without_changing() -> None:
+    sampler = LengthGroupedSampler(_lengths(100), batch_size=8)
+    assert list(sampler) == list(sampler)
+
+
+def test_batches_change_their_company_from_epoch_to_epoch() -> None:
+    sampler = LengthGroupedSampler(_lengths(1000), batch_size=8)
+    first = {frozenset(batch) for batch in sampler}
+    sampler.set_epoch(1)
+    assert len(first & {frozenset(batch) for batch in sampler}) < 5
+
+
+def test_batches_are_not_in_the_order_of_their_lengths() -> None:
+    lengths = _lengths(1600)
+    means = [lengths[batch].mean() for batch in LengthGroupedSampler(lengths, batch_size=8)]
+    rises = sum(a < b for a, b in pairwise(means))
+    # A sorted epoch would have nearly all; a shuffled one has about half of 199.
+    assert 70 < rises < 130
+
+
+def test_there_is_much_less_padding_than_in_random_order() -> None:
+    lengths = _lengths(2000)
+    ours = _padding(lengths, list(LengthGroupedSampler(lengths, batch_size=16)))
+    order = np.random.default_rng(0).permutation(2000)
+    random = _padding(lengths, [order[at : at + 16].tolist() for at in range(0, 2000, 16)])
+    assert ours < random / 10
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("count", [1, 96, 97, 103, 250])
+def test_in_training_every_process_gets_equally_many_batches(
+    world: World, size: int, count: int
+) -> None:
+    sampler = LengthGroupedSampler(_lengths(count), batch_size=8, pool=2)
+    world(0, 1)
+    alone = list(sampler)
+    shares = []
+    for rank in range(size):
+        world(rank, size)
+        shares.append(list(sampler))
+        assert len(sampler) == len(shares[-1]) == len(alone) // size
+    seen = [tuple(batch) for share in shares for batch in share]
+    assert len(set(seen)) == len(seen)
+    assert set(seen) <= {tuple(batch) for batch in alone}
+    assert len(alone) - len(seen) < size
+
+
+def test_over_the_epochs_no_example_is_left_out_always(world: World) -> None:
+    sampler = LengthGroupedSampler(_lengths(25), batch_size=8)
+    seen: set[int] = set()
+    for epoch in range(12):
+        sampler.set_epoch(epoch)
+        for rank in range(3):
+            world(rank, 3)
+            seen |= set(_all(list(sampler)))
+    assert seen == set(range(25))
+
+
+def _documents() -> tuple[Lengths, Lengths]:
+    """Windows of 40 documents, of 1 to 4 windows each."""
+    chance = np.random.default_rng(3)
+    documents = np.repeat(np.arange(40), chance.integers(1, 5, 40))
+    return chance.integers(3, 100, len(documents)), documents
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_evaluation_covers_every_row_once_and_keeps_documents_together(
+    world: World, size: int
+) -> None:
+    lengths, documents = _documents()
+    sampler = EvaluationSampler(lengths, documents, batch_size=7)
+    seen: list[int] = []
+    homes: dict[int, set[int]] = {}
+    for rank in range(size):
+        world(rank, size)
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        assert all(1 <= len(batch) <= 7 for batch in batches)
+        rows = _all(batches)
+        seen += rows
+        order = [int(documents[row]) for row in rows]
+        for document in order:
+            homes.setdefault(document, set()).add(rank)
+        # The windows of a document follow each other, in order.
+        for document in set(order):
+            own = [row for row in rows if documents[row] == document]
+            first = rows.index(own[0])
+            assert rows[first : first + len(own)] == own == sorted(own)
+    assert Counter(seen) == Counter(range(len(lengths)))
+    assert all(len(ranks) == 1 for ranks in homes.values())
+
+
+def test_a_process_without_documents_has_no_batches(world: World) -> None:
+    sampler = EvaluationSampler(np.array([5, 6]), np.array([0, 0]), batch_size=4)
+    world(1, 2)
+    assert (list(sampler), len(sampler)) == ([], 0)
+    world(0, 2)
+    assert (list(sampler), len(sampler)) == ([[0, 1]], 1)
+
+
+def test_evaluation_begins_with_the_longest_document() -> None:
+    # Document 1 is as long as its longest window, so its short window comes before document 0.
+    lengths, documents = np.array([20, 3, 50, 30]), np.array([0, 1, 1, 2])
+    assert list(EvaluationSampler(lengths, documents, batch_size=2)) == [[1, 2], [3, 0]]
+
+
+def test_the_order_of_evaluation_does_not_change_with_the_epoch() -> None:
+    sampler = EvaluationSampler(*_documents(), batch_size=7)
+    first = list(sampler)
+    sampler.set_epoch(5)
+    assert list(sampler) == first
+
+
+def test_rows_are_filled_up_on_the_right() -> None:
+    expected = torch.tensor([[1, 2, 3], [4, 9, 9]])
+    assert torch.equal(padded([[1, 2, 3], [4]], fill=9), expected)
+    assert padded([[1, 2, 3], [4]], fill=9).dtype == torch.int64
+
+
+def test_the_width_can_be_a_multiple() -> None:
+    assert padded([[1] * 9, [2]], fill=0, multiple=8).shape == (2, 16)
+    assert padded([[1] * 8], fill=0, multiple=8).shape == (1, 8)
+    assert padded([[], []], fill=0).shape == (2, 0)
