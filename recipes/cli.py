@@ -1,17 +1,13 @@
 """The command line of a recipe: Lightning's CLI with a run folder on top."""
 
 import difflib
-import logging
-import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from lightning import Callback, Trainer
-from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -22,6 +18,7 @@ from zoo.data.datamodule import TextDataModule
 from zoo.errors import RunError, ZooError
 from zoo.tracking.console import progress
 from zoo.tracking.interrupts import GracefulInterrupt
+from zoo.tracking.quiet import quiet
 from zoo.tracking.recorder import Recorder
 from zoo.tracking.run_folder import RunFolder, choose_run_folder, existing_run_folder
 from zoo.tracking.throughput import Throughput
@@ -36,7 +33,7 @@ class RecipeParser(LightningArgumentParser):
     """Refuses unknown and shortened flags in one sentence, with near names."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise instead of printing the usage, so that one place prints all errors.
+        """Raise instead of printing the usage: one place prints all errors.
 
         Raises:
             ZooError: Always.
@@ -47,7 +44,9 @@ class RecipeParser(LightningArgumentParser):
 
     def _near(self, message: str) -> str:
         known = [option for action in self._actions for option in action.option_strings]
-        wrong = [word.split("=")[0].rstrip(".") for word in message.split() if word.startswith("--")]
+        wrong = [
+            word.split("=")[0].rstrip(".") for word in message.split() if word.startswith("--")
+        ]
         near = [name for word in wrong for name in difflib.get_close_matches(word, known, n=2)]
         return f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
 
@@ -224,28 +223,6 @@ def _short_name(backbone: str) -> str:
     if path.is_dir():
         backbone = str(backbones.metadata(backbone).get("backbone", path.resolve().name))
     return backbone
-
-
-def quiet() -> None:
-    """Leave out what says nothing that a user can act on: lines of progress, tips, advertising."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("huggingface_hub", "datasets"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=PossibleUserWarning)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="lightning|torch|torchdata")
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    warnings.filterwarnings("ignore", message=".*TreeSpec.*")
-    warnings.filterwarnings("ignore", message=".*set_vital.*")
-    warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    notes = logging.StreamHandler(sys.stderr)
-    notes.setFormatter(logging.Formatter("note: %(message)s"))
-    logger = logging.getLogger("zoo")
-    logger.handlers = [notes]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def _with_config(recipe: Recipe, overrides: Sequence[str]) -> list[str]:

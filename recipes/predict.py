@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in options.files:
         if name != "-" and not Path(name).is_file():
             raise DataError("There is no such file.", path=name)
-    from recipes.cli import quiet
+    from zoo.tracking.quiet import quiet
 
     quiet()
     task = _task(options.folder)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,15 @@ CORPUS = [
     "A B C D E F G H I J K L M N O P Q R S T U V W X Y Z",
 ] * 4
 
-ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "deberta-v2", "distilbert", "electra", "modernbert")
+ARCHITECTURES = (
+    "bert",
+    "roberta",
+    "xlm-roberta",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "modernbert",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,9 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_folders(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has a cache of its own and leaves no choice of a run folder behind."""
     import torch
 
@@ -44,7 +50,6 @@ def _own_folders(
     monkeypatch.setenv("ZOO_RUN_DIR", "")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     torch.manual_seed(0)
-    yield
 
 
 @pytest.fixture(scope="session")
@@ -104,8 +109,15 @@ def make_tiny(architecture: str, folder: Path) -> None:
 
 
 def _tokenizer(architecture: str) -> Any:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-    from tokenizers import trainers
+    from tokenizers import (
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+        trainers,
+    )
     from transformers import BertTokenizer, PreTrainedTokenizerFast, RobertaTokenizer
 
     if architecture in ("bert", "distilbert", "electra"):
@@ -134,7 +146,7 @@ def _tokenizer(architecture: str) -> Any:
             import json
 
             state = json.loads(byte.to_str())["model"]
-            merges = [tuple(merge) for merge in state["merges"]]
+            merges: Any = [tuple(merge) for merge in state["merges"]]
             return RobertaTokenizer(vocab=state["vocab"], merges=merges)
         byte.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
@@ -207,7 +219,7 @@ def _wandb_records(path: Path) -> list[Any]:
         piece += data[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):
-            record = wandb_internal_pb2.Record()
+            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made at run time
             record.ParseFromString(piece)
             found.append(record)
             piece = b""

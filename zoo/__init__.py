@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoo.ner.datamodule import NERDataModule
     from zoo.ner.metrics import EntityF1
     from zoo.ner.task import NERTask
+    from zoo.tracking.quiet import quiet
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ __all__ = [
     "RunError",
     "ZooError",
     "__version__",
+    "quiet",
 ]
 
 _HOME = {
@@ -40,6 +42,7 @@ _HOME = {
     "NERTask": "zoo.ner.task",
     "RunError": "zoo.errors",
     "ZooError": "zoo.errors",
+    "quiet": "zoo.tracking.quiet",
 }
 
 

@@ -83,13 +83,11 @@ class Writer:
     def fill(self, slot: re.Match[str]) -> str:
         """Return the words for one slot."""
         kind, mark, name, key = slot.group("type", "mark", "name", "key")
-        if mark == ".":
-            words = shorten(self.remembered[key], name)
-        else:
-            words = self.expand(self.pick(name))
+        again = mark == "."
+        words = shorten(self.remembered[key], name) if again else self.expand(self.pick(name))
         if kind is None:
             return words
-        if key and mark == ":":
+        if key and not again:
             self.remembered[key] = words
         tagged = [f"{word}{TAG_MARK}I-{kind}" for word in words.split()]
         return " ".join(tagged).replace(f"{TAG_MARK}I-", f"{TAG_MARK}B-", 1)

@@ -161,6 +161,18 @@ def test_a_fine_tuned_folder_gives_the_order_of_its_own_labels(
     assert row["labels"] == [expected.index("B-LOC"), expected.index("B-PER")]
 
 
+def test_data_to_test_weights_on_gives_the_weights_labels_and_then_the_others(
+    tiny: Tiny, conll: Conll, tmp_path: Path
+) -> None:
+    labels = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    task = NERTask(str(tiny("bert")), labels=labels)
+    task.configure_model()
+    export_model(task, tmp_path / "model", metadata={})
+    file = conll("foreign", [(["Ada", "Rome"], ["B-PER", "B-GPE"])])
+    data = NERDataModule(test=file, backbone=str(tmp_path / "model"))
+    assert data.labels == [*labels, "B-GPE", "I-GPE"]
+
+
 def test_data_without_one_entity_is_refused_with_its_place(conll: Conll) -> None:
     file = conll("empty", [(["a", "b"], ["O", "O"])])
     with pytest.raises(DataError, match=r"empty\.conll.*every tag is O"):

@@ -195,7 +195,7 @@ class _Page(HTMLParser):
 
 
 def test_html_shows_entities_and_escapes_everything() -> None:
-    text = "<script>alert(1)</script> & <b>Ada</b> \"x\" 'y' <Bo>"
+    text = "<script>alert(1)</script> & <b>Ada</b> \"x\" 'y' <Bo> <i>&amp;"
     start, bo = text.index("<b>"), text.index("<Bo>")
     one = NERPrediction(
         text,
@@ -210,7 +210,7 @@ def test_html_shows_entities_and_escapes_everything() -> None:
         assert "<b>" not in page
         parts = _Page(page).parts
         assert "".join(data for tag, data in parts if tag == "p") == "".join(
-            [text[:start], text[start + 10 : bo]]
+            [text[:start], text[start + 10 : bo], text[bo + 4 :]]
         )
         marked = [data.strip() for tag, data in parts if tag == "mark"]
         assert marked == ["<b>Ada</b>", "<Bo>"]

@@ -66,7 +66,7 @@ def test_a_part_of_a_real_corpus_trains_for_an_epoch_and_every_word_is_tagged(
 ) -> None:
     of_train, of_test, scheme, token = _CORPORA[name]
     train = _cut(real_data / "ner" / of_train, tmp_path / Path(of_train).name, _TRAIN)
-    files = {"train": str(train)}
+    files: dict[str, Any] = {"train": str(train)}
     if of_test is not None:
         test = _cut(real_data / "ner" / of_test, tmp_path / Path(of_test).name, _TEST)
         files["test"] = str(test)

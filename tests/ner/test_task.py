@@ -132,6 +132,29 @@ def test_the_loss_is_the_mean_over_words_worked_by_hand() -> None:
     assert task.training_step({"labels": torch.full((2, 4), IGNORED)}, 0).item() == 0.0
 
 
+def test_the_loss_of_a_test_is_the_mean_over_all_words_however_they_are_batched(
+    tiny: Tiny, conll: Conll, trainer: Callable[..., Any]
+) -> None:
+    data = _data(conll, str(tiny("bert")), test=conll("many", _SENTENCES * 9))
+    task = NERTask(data.backbone, labels=data.labels)
+    runner = trainer()
+    runner.fit(task, data)
+    (scores,) = runner.test(task, data, verbose=False)
+    assert len(list(data.test_dataloader())) == 2
+    batch = data.collate(list(data.features("test")))
+    task.eval()
+    with torch.inference_mode():
+        likely = task(batch).double().log_softmax(-1)
+    losses = [
+        -likely[row, position, label].item()
+        for row, labels in enumerate(batch["labels"].tolist())
+        for position, label in enumerate(labels)
+        if label >= 0
+    ]
+    assert len(losses) == 9 * sum(len(tokens) for tokens, _ in _SENTENCES)
+    assert scores["test/loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+
+
 def test_an_entity_type_that_only_the_test_has_is_kept_and_missed_and_said(
     tiny: Tiny, conll: Conll, trainer: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:

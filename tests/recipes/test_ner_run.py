@@ -1,4 +1,4 @@
-"""A whole NER run through the command line, on a tiny backbone: what it leaves behind, and again."""
+"""A whole NER run through the command line on a tiny backbone: what it leaves, and again."""
 
 import json
 import os
@@ -34,7 +34,9 @@ def write_corpus(folder: Path, *, sentences: int = 60) -> None:
 
 
 @pytest.fixture
-def flags(tmp_path: Path, tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def flags(
+    tmp_path: Path, tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
     """Overrides that make a recipe small; the test runs in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     write_corpus(tmp_path)
@@ -163,8 +165,11 @@ def test_predict_reads_files_and_gives_one_json_object_a_text(
         for entity in record["entities"]:
             assert record["text"][entity["start"] : entity["end"]] == entity["text"]
             assert 0 < entity["score"] <= 1
-    assert {"type": "PER", "text": "Ada", "start": 0, "end": 3} == {
-        key: value for key, value in records[0]["entities"][0].items() if key != "score"
+    assert {key: value for key, value in records[0]["entities"][0].items() if key != "score"} == {
+        "type": "PER",
+        "text": "Ada",
+        "start": 0,
+        "end": 3,
     }
     assert records[3]["tags"][0] == "B-PER"
 

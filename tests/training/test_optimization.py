@@ -8,14 +8,17 @@ import pytest
 import torch
 
 from zoo.backbones import load_model
+from zoo.errors import ZooError
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
 
 
 def _rates(schedule: Schedule, *, warmup: int, total: int, steps: int) -> list[float]:
-    """The learning rate of each step, for a highest rate of 1."""
+    """The learning rate of each step, for a highest rate of 1 and `warmup` steps to reach it."""
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    rates = scheduler(optimizer, schedule=schedule, warmup_steps=warmup, total_steps=total)
+    rates = scheduler(
+        optimizer, schedule=schedule, warmup=warmup / total, total_steps=lambda: total
+    )
     found = []
     for _ in range(steps):
         found.append(float(optimizer.param_groups[0]["lr"]))
@@ -38,7 +41,7 @@ def test_the_rate_rises_in_equal_steps_and_then_follows_the_schedule(
     schedule: Schedule, after: list[float]
 ) -> None:
     rates = _rates(schedule, warmup=3, total=7, steps=7)
-    assert rates == pytest.approx([0.25, 0.5, 0.75, *after])
+    assert rates == pytest.approx([0.0, 1 / 3, 2 / 3, *after])
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,27 @@ def test_without_a_warm_up_the_first_step_has_the_full_rate() -> None:
 
 
 def test_a_warm_up_as_long_as_the_training_never_divides_by_zero() -> None:
-    assert _rates("cosine", warmup=2, total=2, steps=3) == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert _rates("cosine", warmup=2, total=2, steps=3) == pytest.approx([0.0, 0.5, 1.0])
+
+
+def test_a_warm_up_is_at_least_one_step() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    # A hundredth of 5 steps would round to none.
+    rates = scheduler(optimizer, schedule="constant", warmup=0.01, total_steps=lambda: 5)
+    assert rates.get_last_lr() == [0.0]
+    optimizer.step()
+    rates.step()
+    assert rates.get_last_lr() == [1.0]
+
+
+def test_a_training_without_an_end_is_refused_with_what_to_give() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    rates = scheduler(optimizer, schedule="linear", warmup=0.1, total_steps=lambda: float("inf"))
+    optimizer.step()
+    with pytest.raises(ZooError, match=r"--trainer\.max_epochs"):
+        rates.step()
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "deberta-v2", "modernbert"])

@@ -14,32 +14,6 @@ from zoo.errors import RunError, ZooError
 from zoo.tracking.export import export_model
 
 LABELS = ["O", "B-PER", "I-PER"]
-NAMES = ["ada", "london", "quick", "brown", "jumps"]
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    """40 sentences; a name is always the same words, so a model can learn them by heart."""
-    path = tmp_path / "corpus.txt"
-    sentences = [
-        ["the O", f"{NAMES[number % 5]} B-PER", *["lazy O"] * (number % 4), "dog O", ". O"]
-        for number in range(40)
-    ]
-    path.write_text("\n\n".join("\n".join(sentence) for sentence in sentences) + "\n")
-    return path
-
-
-@pytest.fixture
-def bert(tiny: Callable[[str], Path]) -> str:
-    return str(tiny("bert"))
-
-
-@pytest.fixture
-def data(corpus: Path, bert: str) -> NERDataModule:
-    same = str(corpus)
-    return NERDataModule(
-        train=same, validation=same, test=same, backbone=bert, batch_size=8, max_length=64, stride=8
-    )
 
 
 class _Losses(Callback):
@@ -291,7 +265,7 @@ def test_the_rate_is_warmed_up_over_its_share_of_all_steps(
     _trainer(tmp_path, Rates(), max_epochs=2).fit(task, data)
     # 40 sentences in batches of 8, twice: 10 steps, of which 2 warm up and 8 go down to 0.
     down = [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]
-    assert rates == pytest.approx([1 / 3, 2 / 3, *down])
+    assert rates == pytest.approx([0.0, 0.5, *down])
 
 
 def test_a_training_without_an_end_is_asked_for_one(

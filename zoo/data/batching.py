@@ -23,13 +23,36 @@ class _BatchSampler(DistributedSampler[list[int]]):
         # under Lightning that starts after the datamodule is made.
         self.seed = seed
         self.epoch = 0
+        self._done = 0
+        self._begin_at = 0
 
     def batches(self) -> list[list[int]]:
         """This process's batches of this epoch, in order."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches())
+        # A generator: Lightning asks for the iterator before it says which epoch it is for.
+        begin, self._begin_at = self._begin_at, 0
+        batches = self.batches()
+        for self._done in range(begin + 1, len(batches) + 1):
+            yield batches[self._done - 1]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin another epoch; the one that is under way goes on where it was."""
+        if epoch != self.epoch:
+            self.epoch = epoch
+            self._done = self._begin_at = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Where this process stands, for a checkpoint."""
+        return {"epoch": self.epoch, "done": self._done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after the batches that were done; after the last one with the next epoch."""
+        self.epoch, self._done = state["epoch"], state["done"]
+        if self._done >= len(self):
+            self.epoch, self._done = self.epoch + 1, 0
+        self._begin_at = self._done
 
 
 class LengthGroupedSampler(_BatchSampler):

@@ -20,7 +20,6 @@ from zoo.ner.metrics import EntityF1
 from zoo.ner.reading import ReadingNotes, TaggedSentence, read_sentences
 from zoo.ner.schemes import Scheme, SchemeDetector, to_iob2
 
-
 log = logging.getLogger(__name__)
 
 
@@ -168,15 +167,13 @@ class NERDataModule(TextDataModule):
         in_train = sorted(of_splits.get("train", {}))
         others = sorted({name for types in of_splits.values() for name in types} - set(in_train))
         own = bio_labels([*in_train, *others])
-        if self._labels is not None:
-            new = [name for name in types_of(own) if f"B-{name}" not in self._labels]
-            if new and not self._told:
-                self._told = True
-                log.warning(
-                    "The weights do not know the entity type %s: each of them counts as missed.",
-                    " or ".join(new),
-                )
-            return [*self._labels, *bio_labels(new)[1:]]
+        given = self._labels
+        if given is None and "train" not in of_splits:
+            given = self.weights_labels  # nothing to train on: the head stays as it is
+        if given is not None:
+            new = [name for name in types_of(own) if f"B-{name}" not in given]
+            self._tell_unknown(new)
+            return [*given, *bio_labels(new)[1:]]
         if len(own) == 1:
             raise DataError(
                 "No entity was found: every tag is O. Is the tag column the right one? "
@@ -185,6 +182,14 @@ class NERDataModule(TextDataModule):
             )
         head = self.weights_labels
         return head if head is not None and set(head) == set(own) else own
+
+    def _tell_unknown(self, types: Sequence[str]) -> None:
+        if types and not self._told:
+            self._told = True
+            log.warning(
+                "The weights do not know the entity type %s: each of them counts as missed.",
+                " or ".join(types),
+            )
 
     @property
     def encoding_key(self) -> dict[str, Any]:

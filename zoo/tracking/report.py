@@ -17,7 +17,7 @@ class Table:
     def markdown(self, limit: int | None = None) -> str:
         """As Markdown; numbers that are no counts with three decimals."""
         lines = [
-            "| " + " | ".join(self.columns) + " |",
+            "| " + " | ".join(_cell(name) for name in self.columns) + " |",
             "|" + "|".join(" --- " for _ in self.columns) + "|",
         ]
         for row in self.rows[:limit]:
@@ -105,4 +105,4 @@ def _scores(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return " ".join(str(value).replace("|", "\\|").splitlines())

@@ -33,6 +33,13 @@ class Throughput(Callback):
         """Start the clock."""
         self._since = time.perf_counter()
 
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Start the clock again after a validation within the epoch."""
+        if self._since is None:
+            self._since = time.perf_counter()
+
     def on_train_batch_end(
         self,
         trainer: Trainer,

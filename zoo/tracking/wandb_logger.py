@@ -63,12 +63,14 @@ class RunLogger(WandbLogger):
             import wandb
 
             Path(str(self._save_dir)).mkdir(parents=True, exist_ok=True)
+            # Said outright: wandb reads the environment only once in a process.
+            mode: Any = os.environ.get("WANDB_MODE") or ("offline" if self._offline else None)
             options = dict(self._wandb_init)
             options.pop("anonymous", None)
             options.pop("resume", None)
             self._experiment = wandb.init(
                 **options,
-                mode="offline" if self._offline and "WANDB_MODE" not in os.environ else None,
+                mode=mode,
                 reinit="create_new",
                 config=self._settings,
                 settings=wandb.Settings(silent=True, console="off"),
@@ -119,7 +121,7 @@ class RunLogger(WandbLogger):
     @property
     def offline_folder(self) -> Path | None:
         """The folder to give to `wandb sync`, of a run that is kept offline."""
-        if not self._offline or self._experiment is None:
+        if not self._offline or self._experiment is None or self._experiment.disabled:
             return None
         return Path(str(self._experiment.dir)).parent
 
@@ -145,5 +147,5 @@ def has_account() -> bool:
         known = netrc.netrc()
     except (OSError, netrc.NetrcParseError):
         return False
-    host = urlsplit(wandb.Settings().base_url).hostname
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url).hostname
     return host is not None and known.authenticators(host) is not None

@@ -1,12 +1,14 @@
 """Optimizer and learning-rate schedule, shared by all families."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from zoo.errors import ZooError
 
 Schedule = Literal["linear", "cosine", "constant"]
 
@@ -39,23 +41,45 @@ def adamw(
 
 
 def scheduler(
-    optimizer: Optimizer, *, schedule: Schedule, warmup_steps: int, total_steps: int
+    optimizer: Optimizer,
+    *,
+    schedule: Schedule,
+    warmup: float,
+    total_steps: Callable[[], float],
 ) -> LambdaLR:
-    """Linear warm-up from 0, then the schedule down to 0 at `total_steps`.
+    """Linear warm-up from 0, then the schedule down to 0 at the last step.
 
     Args:
         optimizer: Whose learning rates are scaled.
         schedule: `linear` or `cosine` decay, or `constant` after the warm-up.
-        warmup_steps: Optimizer steps until the full learning rate.
-        total_steps: Optimizer steps of the whole training.
+        warmup: Share of all steps, from 0 to 1, in which the learning rate rises; if it is not 0,
+            at least one step.
+        total_steps: Gives the optimizer steps of the whole training. It is asked after the first
+            step only: Lightning sets its loaders up to answer, and when it is asked before, a
+            resumed training no longer restores where they stood.
+
+    Raises:
+        ZooError: At the first step, when the training has no end.
     """
+    known: list[int] = []
 
     def factor(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / (warmup_steps + 1)
+        if step == 0:
+            return 0.0 if warmup > 0 else 1.0
+        if not known:
+            total = total_steps()
+            if total == math.inf:
+                raise ZooError(
+                    "Give --trainer.max_epochs or --trainer.max_steps: the schedule needs an end."
+                )
+            known.append(int(total))
+        total = known[0]
+        rising = max(1, round(warmup * total)) if warmup > 0 else 0
+        if step < rising:
+            return step / rising
         if schedule == "constant":
             return 1.0
-        done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+        done = min(1.0, (step - rising) / max(1, total - rising))
         return 1.0 - done if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
 
     return LambdaLR(optimizer, factor)

@@ -11,7 +11,7 @@ from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from zoo import backbones
-from zoo.errors import RunError, ZooError
+from zoo.errors import RunError
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
 
 if TYPE_CHECKING:
@@ -180,16 +180,11 @@ class FineTuningTask(LightningModule):
         """AdamW with warm-up and decay over all steps of the training."""
         groups = parameter_groups(self.net, weight_decay=self.weight_decay)
         optimizer = adamw(groups, learning_rate=self.learning_rate, betas=self.betas)
-        total = self.trainer.estimated_stepping_batches
-        if total == float("inf"):
-            raise ZooError(
-                "Give --trainer.max_epochs or --trainer.max_steps: the schedule needs it."
-            )
         schedule = scheduler(
             optimizer,
             schedule=self.schedule,
-            warmup_steps=round(self.warmup * total),
-            total_steps=int(total),
+            warmup=self.warmup,
+            total_steps=lambda: self.trainer.estimated_stepping_batches,
         )
         return {
             "optimizer": optimizer,
