@@ -47,7 +47,7 @@ def _main(arguments: list[str]) -> int:
         raise ZooError(
             f"The recipe's name comes first, then {first}: python -m recipes NAME {first} ..."
         )
-    recipe = catalog.find(first)
+    catalog.find(first)  # a wrong name shows before anything slow is imported
     subcommand = rest.pop(0) if rest and not rest[0].startswith("-") else None
     if subcommand is not None and subcommand not in catalog.SUBCOMMANDS:
         raise ZooError(
@@ -55,8 +55,11 @@ def _main(arguments: list[str]) -> int:
             "to fit, test and report."
         )
     from recipes.cli import RecipeCLI
+    from recipes.run import run
+    from zoo.tracking.quiet import quiet
 
-    return RecipeCLI.main(recipe, rest, subcommand=subcommand)
+    quiet()
+    return run(RecipeCLI.build(first, rest, subcommand=subcommand))
 
 
 def _help() -> None:

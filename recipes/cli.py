@@ -18,7 +18,6 @@ from zoo.data.datamodule import TextDataModule
 from zoo.errors import RunError, ZooError
 from zoo.tracking.console import progress
 from zoo.tracking.interrupts import GracefulInterrupt
-from zoo.tracking.quiet import quiet
 from zoo.tracking.recorder import Recorder
 from zoo.tracking.run_folder import RunFolder, choose_run_folder, existing_run_folder
 from zoo.tracking.throughput import Throughput
@@ -93,17 +92,9 @@ class RecipeCLI(LightningCLI):
 
     @classmethod
     def build(cls, name: str, overrides: Sequence[str], *, subcommand: str | None) -> "RecipeCLI":
-        """Parts of the recipe of a name, with overrides."""
+        """Parts of the recipe of a name (or of a YAML file), with overrides."""
         recipe = catalog.find(name)
         return cls(recipe, _with_config(recipe, overrides), subcommand=subcommand)
-
-    @classmethod
-    def main(cls, recipe: Recipe, overrides: Sequence[str], *, subcommand: str | None) -> int:
-        """Build the parts and run them; the exit status."""
-        from recipes.run import run
-
-        quiet()
-        return run(cls(recipe, _with_config(recipe, overrides), subcommand=subcommand))
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what a run needs beside model, data and trainer, and link what belongs together."""

@@ -190,7 +190,11 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
                 f"{len(table):,} {name}" for name, table in data.splits().items()
             ),
             "labels": ", ".join(cli.model.labels),
-            **{key: value for key, value in _circumstances(cli).items() if key != "data"},
+            **{
+                key.replace("_", " "): value
+                for key, value in _circumstances(cli).items()
+                if key != "data_fingerprint"
+            },
         },
         metrics=metrics,
         notes=data.known.get("notes", []),

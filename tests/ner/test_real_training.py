@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zoo.ner.datamodule import NERDataModule
-from zoo.ner.schemes import Scheme
+from zoo.ner.reading.schemes import Scheme
 from zoo.ner.task import NERTask
 
 pytestmark = pytest.mark.slow

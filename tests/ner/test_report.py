@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from zoo.ner.prediction import TaggedDocument
 from zoo.ner.report import NOTHING, WRONG_ENDS, report
-from zoo.ner.task import TaggedDocument
 from zoo.tracking.report import TaskReport
 
 _EXAMPLES = [

@@ -14,8 +14,9 @@ from torch import Tensor
 from tests.conftest import ARCHITECTURES
 from zoo.ner.datamodule import NERDataModule
 from zoo.ner.encoding import IGNORED
-from zoo.ner.schemes import Scheme, from_iob2
-from zoo.ner.task import NERTask, TaggedDocument
+from zoo.ner.prediction import TaggedDocument
+from zoo.ner.reading.schemes import Scheme, from_iob2
+from zoo.ner.task import NERTask
 
 _TYPES = ("PER", "art-work", "地")
 _WORDS = [

@@ -14,7 +14,8 @@ from tests.conftest import ARCHITECTURES
 from zoo.errors import RunError, ZooError
 from zoo.ner.datamodule import NERDataModule, collate
 from zoo.ner.encoding import IGNORED
-from zoo.ner.task import NERTask, TaggedDocument
+from zoo.ner.prediction import TaggedDocument
+from zoo.ner.task import NERTask
 from zoo.tracking.export import export_model
 
 Tiny = Callable[[str], Path]

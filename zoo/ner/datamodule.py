@@ -18,7 +18,7 @@ from zoo.ner.encoding import IGNORED, OUTSIDE, bio_labels, encode_documents, typ
 from zoo.ner.lookup import Lookup
 from zoo.ner.metrics import EntityF1
 from zoo.ner.reading import ReadingNotes, TaggedSentence, read_sentences
-from zoo.ner.schemes import Scheme, SchemeDetector, to_iob2
+from zoo.ner.reading.schemes import Scheme, SchemeDetector, to_iob2
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,23 @@ from typing import Any, overload
 _COLOURS = ("#fbd38d", "#a5d8f3", "#a7e3cf", "#f3c6dd", "#f5ec9a", "#c9d5ea", "#f2b8a0", "#dddddd")
 
 
+@dataclass  # not frozen: Lightning's `predict` would refuse it
+class TaggedDocument:
+    """What evaluation knows of one document.
+
+    Args:
+        example: The document's row in the table of examples.
+        tags: Predicted BIO tags, one a word.
+        scores: Probability of each of those tags.
+        gold: The tags that are right; empty in prediction.
+    """
+
+    example: int
+    tags: list[str]
+    scores: list[float]
+    gold: list[str]
+
+
 @dataclass(frozen=True)
 class PredictedEntity:
     """One entity of a text.

@@ -2,16 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from zoo.ner.encoding import Entity, bio_labels, entities_of
 from zoo.ner.metrics import EntityF1
+from zoo.ner.prediction import TaggedDocument
 from zoo.tracking.report import ConfusionMatrix, Table, TaskReport
-
-if TYPE_CHECKING:
-    from zoo.ner.task import TaggedDocument
 
 WRONG_ENDS = "(wrong ends)"
 NOTHING = "(nothing)"
@@ -33,7 +31,7 @@ class Error(NamedTuple):
 
 
 def report(
-    documents: Sequence["TaggedDocument"], examples: Any, *, types: Sequence[str]
+    documents: Sequence[TaggedDocument], examples: Any, *, types: Sequence[str]
 ) -> TaskReport:
     """Tables, confusion matrix and prediction records of a test.
 
@@ -65,7 +63,7 @@ def report(
     )
 
 
-def _pairs(document: "TaggedDocument") -> Iterator[Error]:
+def _pairs(document: TaggedDocument) -> Iterator[Error]:
     """Gold and predicted entities side by side: same span first, then by overlap."""
     gold = entities_of(document.gold)
     predicted = entities_of(document.tags)
@@ -96,7 +94,7 @@ def _overlap(one: Entity, other: Entity) -> int:
     return max(0, min(one.end, other.end) - max(one.start, other.start))
 
 
-def _score(document: "TaggedDocument", entity: Entity) -> float:
+def _score(document: TaggedDocument, entity: Entity) -> float:
     scores = document.scores[entity.start : entity.end]
     return sum(scores) / len(scores)
 
@@ -111,7 +109,7 @@ def _column(pair: Error) -> str:
     return WRONG_ENDS if pair.kind == "wrong ends" else pair.predicted.type
 
 
-def _per_type(documents: Sequence["TaggedDocument"], types: Sequence[str]) -> Table:
+def _per_type(documents: Sequence[TaggedDocument], types: Sequence[str]) -> Table:
     labels = bio_labels(types)
     ids = {label: index for index, label in enumerate(labels)}
     metric = EntityF1(labels)
@@ -164,7 +162,7 @@ def _text(entity: Entity | None, tokens: Sequence[str]) -> str:
 
 
 def _records(
-    documents: Sequence["TaggedDocument"], tokens: Mapping[int, Sequence[str]]
+    documents: Sequence[TaggedDocument], tokens: Mapping[int, Sequence[str]]
 ) -> Iterator[dict[str, Any]]:
     for one in documents:
         yield {

@@ -1,7 +1,6 @@
 """Named entity recognition: a label for every word, entities out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,30 +19,19 @@ from zoo.ner.encoding import (
     types_of,
 )
 from zoo.ner.metrics import EntityF1
-from zoo.ner.prediction import NERPrediction, NERPredictions, PredictedEntity
+from zoo.ner.prediction import (
+    NERPrediction,
+    NERPredictions,
+    PredictedEntity,
+    TaggedDocument,
+)
+from zoo.ner.report import report
 from zoo.tracking.report import TaskReport
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
 
 #: Texts encoded and predicted together, so that a stream of them is never held whole.
 _TEXTS_AT_ONCE = 512
-
-
-@dataclass  # not frozen: Lightning's `predict` would refuse it
-class TaggedDocument:
-    """What evaluation knows of one document.
-
-    Args:
-        example: The document's row in the table of examples.
-        tags: Predicted BIO tags, one a word.
-        scores: Probability of each of those tags.
-        gold: The tags that are right; empty in prediction.
-    """
-
-    example: int
-    tags: list[str]
-    scores: list[float]
-    gold: list[str]
 
 
 class NERTask(FineTuningTask):
@@ -209,8 +197,6 @@ class NERTask(FineTuningTask):
             predictions: What `test_step` returned, of all processes, in any order.
             examples: The table of test examples, with `tokens`.
         """
-        from zoo.ner.report import report
-
         return report(predictions, examples, types=types_of(self.labels))
 
     @torch.inference_mode()

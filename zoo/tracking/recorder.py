@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 from zoo.tracking.run_folder import RunFolder
 
@@ -42,7 +43,8 @@ class Recorder(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A line with the scores."""
-        if trainer.is_global_zero and not trainer.sanity_checking and trainer.training:
+        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if trainer.is_global_zero and fitting:
             scores = trainer.callback_metrics.items()
             self._write(trainer, {name: value for name, value in scores if name.startswith("val/")})
 

@@ -73,7 +73,7 @@ class ReportPage:
 
     def markdown(self) -> str:
         """The page."""
-        parts = [f"# {self.title}\n"]
+        parts = [f"# {self.title}"]
         parts.append("\n".join(f"- **{key}**: {value}" for key, value in self.facts.items()))
         if self.metrics:
             parts.append(
@@ -95,10 +95,13 @@ class ReportPage:
 
 
 def _scores(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
+    """What a reader looks for first; scores of single classes have a table of their own."""
+    order = ("test/", "baseline/", "val/", "perf/")
     return [
         (key, value)
+        for prefix in order
         for key, value in sorted(metrics.items())
-        if key.count("/") < 2 or key.startswith("baseline/")
+        if key.startswith(prefix) and (key.count("/") < 2 or prefix == "baseline/")
     ]
 
 

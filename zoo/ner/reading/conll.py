@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zoo.data.readers.text import iter_lines
 from zoo.errors import DataError
-from zoo.ner.sentences import TaggedSentence
+from zoo.ner.reading.sentences import TaggedSentence
 
 _PROBE = 4000
 _TAG = re.compile(r"O|[A-Z]-\S.*")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from zoo.errors import DataError
-from zoo.ner.sentences import TaggedSentence
-from zoo.ner.tags import parse_tag
+from zoo.ner.reading.sentences import TaggedSentence
+from zoo.ner.reading.tags import parse_tag
 
 
 class Scheme(StrEnum):

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import DataError
-from zoo.ner.sentences import ReadingNotes, TaggedSentence
-from zoo.ner.spans import sentence_from_spans
+from zoo.ner.reading.sentences import ReadingNotes, TaggedSentence
+from zoo.ner.reading.spans import sentence_from_spans
 
 # Where a source has several, the first wins: a column named for NER before a vaguer name.
 NAMES = {

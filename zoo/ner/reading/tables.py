@@ -9,8 +9,8 @@ from pathlib import Path
 from zoo.data.readers.tables import csv_header, iter_csv
 from zoo.data.readers.text import iter_lines
 from zoo.errors import DataError
-from zoo.ner.records import NAMES, choose_columns, sentence_from_tags
-from zoo.ner.sentences import ReadingNotes, TaggedSentence
+from zoo.ner.reading.records import NAMES, choose_columns, sentence_from_tags
+from zoo.ner.reading.sentences import ReadingNotes, TaggedSentence
 
 _NAMES = {
     "sentence": ("sentence", "sentence_id", "sentence #"),

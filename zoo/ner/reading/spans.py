@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from zoo.data.words import split_words
 from zoo.errors import DataError
-from zoo.ner.sentences import ReadingNotes, TaggedSentence
+from zoo.ner.reading.sentences import ReadingNotes, TaggedSentence
 
 _KEYS = {
     "start": ("start", "start_offset", "begin"),

@@ -8,7 +8,7 @@ import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
 from zoo.ner.reading import read_sentences
-from zoo.ner.schemes import Scheme, SchemeDetector, to_iob2
+from zoo.ner.reading.schemes import Scheme, SchemeDetector, to_iob2
 
 pytestmark = pytest.mark.slow
 

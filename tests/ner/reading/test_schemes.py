@@ -8,7 +8,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from zoo.errors import DataError
 from zoo.ner.reading import TaggedSentence
-from zoo.ner.schemes import Scheme, SchemeDetector, from_iob2, to_iob2
+from zoo.ner.reading.schemes import Scheme, SchemeDetector, from_iob2, to_iob2
 
 _JUDGES = {
     Scheme.IOB2: seqeval.IOB2,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from zoo.data.words import split_words
 from zoo.errors import DataError
 from zoo.ner.reading import ReadingNotes, TaggedSentence, read_sentences
-from zoo.ner.spans import sentence_from_spans
+from zoo.ner.reading.spans import sentence_from_spans
 
 
 def _read(folder: Path, *records: dict[str, Any]) -> tuple[list[TaggedSentence], list[str]]:

@@ -8,10 +8,10 @@ from zoo.data.readers.jsonlines import iter_json_lines
 from zoo.data.readers.tables import iter_parquet, parquet_class_names
 from zoo.data.readers.text import check_file
 from zoo.errors import DataError
-from zoo.ner.conll import read_conll
-from zoo.ner.records import record_columns, sentences_from_records
-from zoo.ner.sentences import ReadingNotes, TaggedSentence
-from zoo.ner.tables import has_header, read_table
+from zoo.ner.reading.conll import read_conll
+from zoo.ner.reading.records import record_columns, sentences_from_records
+from zoo.ner.reading.sentences import ReadingNotes, TaggedSentence
+from zoo.ner.reading.tables import has_header, read_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
