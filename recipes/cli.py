@@ -129,6 +129,8 @@ class RecipeCLI(LightningCLI):
             )
         if self.config.resume is not None:
             self.folder = existing_run_folder(self.config.resume, option="--resume")
+            if self.config.run_dir is not None:
+                raise ZooError("--resume goes on in its own folder: leave --run_dir out.")
             if not self.folder.last_checkpoint.is_file():
                 raise RunError(
                     f"--resume {self.config.resume}: there is no checkpoints/last.ckpt in it, so "

@@ -89,10 +89,9 @@ def _fit(cli: RecipeCLI) -> int:
         if cli.trainer.state.status != TrainerStatus.INTERRUPTED:
             raise
         return _interrupted(cli)
-    scores = _plain(cli.trainer.callback_metrics)
-    best = _load_best(cli)
-    scores |= best
-    scores |= {
+    _load_best(cli)
+    scores = {
+        **_scores_of_best(cli),
         "perf/tokens_per_second": cli.throughput.tokens_per_second,
         "perf/peak_memory_gib": peak_memory_gib(),
         "perf/fit_seconds": time.perf_counter() - began,
@@ -120,15 +119,24 @@ def _interrupted(cli: RecipeCLI) -> int:
     return INTERRUPTED
 
 
-def _load_best(cli: RecipeCLI) -> dict[str, float]:
-    """Put the best checkpoint's weights into the task; the score that chose it."""
+def _load_best(cli: RecipeCLI) -> None:
+    """Put the best checkpoint's weights into the task, where there is one."""
     callback = cli.trainer.checkpoint_callback
-    if not isinstance(callback, ModelCheckpoint) or not callback.best_model_path:
+    if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
+        checkpoint = torch.load(callback.best_model_path, map_location="cpu", weights_only=True)
+        cli.model.load_state_dict(checkpoint["state_dict"])
+
+
+def _scores_of_best(cli: RecipeCLI) -> dict[str, float]:
+    """All validation scores of the epoch that the best checkpoint is of."""
+    monitor = cli.model.monitor
+    rows = [row for row in cli.folder.read_history() if monitor in row]
+    if not rows:
         return {}
-    checkpoint = torch.load(callback.best_model_path, map_location="cpu", weights_only=True)
-    cli.model.load_state_dict(checkpoint["state_dict"])
-    score = callback.best_model_score
-    return {} if score is None else {cli.model.monitor: float(score)}
+    # As the checkpoint callback chooses: of equals the first.
+    choose = max if cli.model.monitor_mode == "max" else min
+    best = choose(rows, key=lambda row: row[monitor])
+    return {name: value for name, value in best.items() if name.startswith("val/")}
 
 
 def _test(cli: RecipeCLI, *, checkpoint: str | None) -> None:

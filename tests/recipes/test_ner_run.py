@@ -219,6 +219,28 @@ def test_w_and_b_keeps_the_run_offline_with_the_keys_of_the_design(
     assert "ner" in tags
 
 
+@pytest.mark.slow
+def test_two_processes_test_every_example_once_with_the_scores_of_one(flags: list[str]) -> None:
+    assert main(["ner", *flags, "--run_dir=run", "--trainer.logger=false"]) == 0
+    # Processes are started anew for this: Lightning's launcher runs the command line again.
+    command = [sys.executable, "-m", "recipes", "ner", "test", "--model.backbone=run/model"]
+    options = ["--data.dataset=.", "--trainer.accelerator=cpu", "--trainer.logger=false"]
+    for count in ("2", "3"):
+        parallel = [f"--trainer.devices={count}", "--trainer.strategy=ddp", f"--run_dir=run{count}"]
+        done = subprocess.run(
+            [*command, *options, *parallel],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "ZOO_RUN_DIR": ""},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        assert metrics_of(f"run{count}")["test/f1"] == metrics_of("run")["test/f1"]
+        assert (
+            Path(f"run{count}/predictions.jsonl").read_text(encoding="utf-8").count("\n") == 60
+        )
+
+
 def test_ctrl_c_keeps_a_checkpoint_and_the_run_goes_on_from_it(
     flags: list[str], tmp_path: Path
 ) -> None:

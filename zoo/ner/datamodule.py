@@ -238,7 +238,8 @@ class NERDataModule(TextDataModule):
         lookup = Lookup.of(self._tagged("train"))
         labels = [OUTSIDE, *dict.fromkeys([*self.labels, *bio_labels(lookup.types)])]
         ids = {label: index for index, label in enumerate(labels)}
-        metric = EntityF1(labels)
+        # Counted in one process alone: the others do not come here to add theirs.
+        metric = EntityF1(labels, sync_on_compute=False)
         for tokens, tags in self._tagged("test"):
             predicted = torch.tensor([ids[tag] for tag in lookup.tag(tokens)])
             gold = torch.tensor([ids[tag] for tag in tags])

@@ -112,7 +112,8 @@ def _column(pair: Error) -> str:
 def _per_type(documents: Sequence[TaggedDocument], types: Sequence[str]) -> Table:
     labels = bio_labels(types)
     ids = {label: index for index, label in enumerate(labels)}
-    metric = EntityF1(labels)
+    # Counted in the first process alone, of the documents of all.
+    metric = EntityF1(labels, sync_on_compute=False)
     metric.update(
         torch.tensor([ids[tag] for one in documents for tag in one.tags], dtype=torch.long),
         torch.tensor([ids[tag] for one in documents for tag in one.gold], dtype=torch.long),

@@ -27,6 +27,12 @@ class ProgressBar(RichProgressBar):
         theme = RichProgressBarTheme(metrics_format=".3f", metrics_text_delimiter="  ")
         super().__init__(theme=theme, leave=False)
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        # Lightning counts from 0 and shows the last number, people and our lines count from 1.
+        last = self.trainer.max_epochs
+        shown = f"epoch {current_epoch + 1}" + (f"/{last}" if last and last > 0 else "")
+        return f"{shown:{len(self.validation_description)}}"
+
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """All that is marked for the bar, but for the version number of the logger."""
         metrics = super().get_metrics(trainer, pl_module)

@@ -25,6 +25,11 @@ class Recorder(Callback):
         if trainer.is_global_zero:
             self.folder.path.mkdir(parents=True, exist_ok=True)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Of a run that goes on from a checkpoint, forget what came after that checkpoint."""
+        if trainer.is_global_zero:
+            self.folder.cut_history(trainer.global_step)
+
     def on_train_batch_end(
         self,
         trainer: Trainer,
@@ -50,9 +55,7 @@ class Recorder(Callback):
 
     def _write(self, trainer: Trainer, values: dict[str, Any]) -> None:
         record: dict[str, Any] = {"step": trainer.global_step, "epoch": trainer.current_epoch}
-        record |= {
-            name: round(float(value), 6) for name, value in values.items() if value is not None
-        }
+        record |= {name: float(value) for name, value in values.items() if value is not None}
         self.folder.add_history(record)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

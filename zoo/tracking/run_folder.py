@@ -85,6 +85,13 @@ class RunFolder:
         with self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
+    def cut_history(self, step: int) -> None:
+        """Drop the lines of `history.jsonl` after a step."""
+        rows = self.read_history()
+        kept = [row for row in rows if row["step"] <= step]
+        if len(kept) < len(rows):
+            write_atomically(self.history, "".join(json.dumps(row) + "\n" for row in kept))
+
     def read_history(self) -> list[dict[str, Any]]:
         """All lines of `history.jsonl`."""
         if not self.history.is_file():
