@@ -35,6 +35,20 @@ def test_an_installed_package_has_its_samples_inside(
     assert samples.folder("ner-sample") == inside
 
 
+def test_a_datasheet_may_describe_several_corpora_each_with_a_name_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = _sample(tmp_path / "data", "qa")
+    for corpus in ("sample", "open", "pictures"):
+        (task / corpus).mkdir()
+    (task / "sample" / "train.csv").write_text("text,label\n")
+    (task / "open" / "train.jsonl").write_text("{}\n")
+    monkeypatch.setattr(samples, "_HERE", tmp_path / "zoo")
+    assert samples.names() == ["qa-open-sample", "qa-sample"]
+    assert samples.folder("qa-sample") == task / "sample"
+    assert samples.folder("qa-open-sample") == task / "open"
+
+
 def test_a_folder_without_a_datasheet_is_no_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
