@@ -1,7 +1,7 @@
 """Datasets from the Hugging Face Hub, or from a local folder laid out like one of the Hub's."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import DataError
 
@@ -50,6 +50,13 @@ def load_hub(
     # The Hub's client, the file systems and the parsers below share no base class.
     except Exception as error:
         raise DataError(_explain(error, local, config, revision), path=dataset) from error
+
+
+def dataset_name(table: Any) -> str:
+    """What a message calls one split of a dataset."""
+    name = getattr(getattr(table, "info", None), "dataset_name", None) or "the dataset"
+    split = getattr(table, "split", None)
+    return f"{name} ({split})" if split else str(name)
 
 
 def _explain(error: Exception, local: bool, config: str | None, revision: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from zoo.data.readers.text import check_file, iter_lines
 from zoo.errors import DataError
+
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def iter_csv(
@@ -64,6 +67,22 @@ def csv_header(path: Path, *, delimiter: str | None = None, quotes: bool = True)
         DataError: The file cannot be read as UTF-8 text or its first row is broken.
     """
     return next(_rows(Path(path), delimiter, quotes), (0, []))[1]
+
+
+def is_quoted(path: Path) -> bool:
+    """Whether `"` quotes fields in a TSV file: in some it does, in others it is a character.
+
+    If it quotes, it does so in every field that begins with one.
+
+    Raises:
+        DataError: The file cannot be read as UTF-8 text.
+    """
+    return all(
+        _QUOTED.fullmatch(field)
+        for _, line in iter_lines(path)
+        for field in line.split("\t")
+        if field.startswith('"')
+    )
 
 
 def _rows(path: Path, delimiter: str | None, quotes: bool) -> Iterator[tuple[int, list[str]]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.data.readers.hub import dataset_name
 from zoo.data.readers.jsonlines import iter_json_lines
 from zoo.data.readers.tables import iter_parquet, parquet_class_names
 from zoo.data.readers.text import check_file
@@ -54,7 +55,7 @@ def read_sentences(
         notes.source = notes.source or place.name
         sentences = _from_file(place, columns, notes)
     else:
-        place = _dataset_name(source)
+        place = dataset_name(source)
         notes.source = notes.source or place
         sentences = _from_dataset(source, place, columns, notes)
     empty = True
@@ -107,9 +108,3 @@ def _from_dataset(
     yield from sentences_from_records(
         enumerate(rows, start=1), path=place, columns=columns, notes=notes, class_names=names
     )
-
-
-def _dataset_name(source: Any) -> str:
-    name = getattr(getattr(source, "info", None), "dataset_name", None) or "the dataset"
-    split = getattr(source, "split", None)
-    return f"{name} ({split})" if split else str(name)

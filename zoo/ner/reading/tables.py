@@ -2,14 +2,13 @@
 
 import ast
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from zoo.data.readers.tables import csv_header, iter_csv
-from zoo.data.readers.text import iter_lines
+from zoo.data.readers.columns import choose_columns
+from zoo.data.readers.tables import csv_header, is_quoted, iter_csv
 from zoo.errors import DataError
-from zoo.ner.reading.records import NAMES, choose_columns, sentence_from_tags
+from zoo.ner.reading.records import NAMES, sentence_from_tags
 from zoo.ner.reading.sentences import ReadingNotes, TaggedSentence
 
 _NAMES = {
@@ -17,9 +16,6 @@ _NAMES = {
     "tokens": (*NAMES["tokens"], "token", "word"),
     "tags": (*NAMES["tags"], "tag", "label"),
 }
-
-
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def has_header(path: Path, columns: Mapping[str, str | int] | None) -> bool:
@@ -46,7 +42,7 @@ def read_table(
     Raises:
         DataError: A column is missing, a row is broken, or tokens and tags do not match.
     """
-    quotes = path.suffix.lower() != ".tsv" or _is_quoted(path)
+    quotes = path.suffix.lower() != ".tsv" or is_quoted(path)
     header = csv_header(path, quotes=quotes)
     try:
         chosen = choose_columns(header, columns, _NAMES)
@@ -64,17 +60,6 @@ def read_table(
         yield from _token_rows(rows, chosen, path)
     else:
         yield from _sentence_rows(rows, chosen, path, notes)
-
-
-def _is_quoted(path: Path) -> bool:
-    # In some TSV files `"` quotes a field, in others it is a token. If it quotes, it does so in
-    # every field that begins with one.
-    return all(
-        _QUOTED.fullmatch(field)
-        for _, line in iter_lines(path)
-        for field in line.split("\t")
-        if field.startswith('"')
-    )
 
 
 def _token_rows(
