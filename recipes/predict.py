@@ -6,17 +6,22 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from zoo.data.readers.jsonlines import iter_json_lines
 from zoo.data.readers.text import iter_lines
 from zoo.errors import DataError, RunError
+
+if TYPE_CHECKING:
+    from zoo.training.task import FineTuningTask
 
 #: Texts read before the first is predicted; a stream is never held whole.
 _AT_ONCE = 256
 
 _JSON = {".jsonl", ".ndjson", ".json"}
 
-Text = str | list[str]
+#: The task of each family, by its name in `zoo`.
+_TASKS = {"ner": "NERTask", "classification": "ClassificationTask"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,13 +30,17 @@ def main(arguments: Sequence[str]) -> int:
         prog="python -m recipes predict",
         description="Predict with a trained model. One JSON object a line on standard output.",
         epilog="A .txt file (and standard input) holds one text a line; a .jsonl file holds "
-        'objects with "text", or with "tokens" for words that are split already.',
+        'objects with "text"; NER also takes "tokens" (words that are split already), and '
+        'classification "text2" for a pair of texts.',
         allow_abbrev=False,
     )
     parser.add_argument("folder", help="a run's folder, or its model/ folder")
     parser.add_argument("files", nargs="*", help="files; standard input if there are none")
     parser.add_argument(
-        "--batch_size", type=int, default=32, help="windows in a batch (%(default)s)"
+        "--batch_size",
+        type=int,
+        default=32,
+        help="texts (or windows of them) in a batch (%(default)s)",
     )
     options = parser.parse_args(arguments)
 
@@ -43,50 +52,40 @@ def main(arguments: Sequence[str]) -> int:
 
     quiet()
     task = _task(options.folder)
-    texts = (text for name in options.files or ["-"] for text in _texts(name))
+    inputs = (one for name in options.files or ["-"] for one in _inputs(name, task))
     # A person at the keyboard wants each answer at once.
     at_once = 1 if not options.files and sys.stdin.isatty() else _AT_ONCE
-    while chunk := list(islice(texts, at_once)):
+    while chunk := list(islice(inputs, at_once)):
         for prediction in task.predict(chunk, batch_size=options.batch_size):
             sys.stdout.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
         sys.stdout.flush()
     return 0
 
 
-def _task(folder: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  one class for each family
-    from zoo import NERTask, backbones
+def _task(folder: str) -> "FineTuningTask":
+    import zoo
+    from zoo import backbones
 
     model = backbones.model_folder(folder)
-    family = backbones.metadata(str(model)).get("family", NERTask.family)
-    classes = {NERTask.family: NERTask}
-    if family not in classes:
+    family = backbones.metadata(str(model)).get("family", "ner")
+    if family not in _TASKS:
         raise RunError(
             f"The model in {model} is of the family {family!r}, which is not known here."
         )
-    return classes[family].from_run(model)
+    task: FineTuningTask = getattr(zoo, _TASKS[family]).from_run(model)
+    return task
 
 
-def _texts(name: str) -> Iterator[Text]:
+def _inputs(name: str, task: "FineTuningTask") -> Iterator[Any]:
     if name == "-":
         for line in sys.stdin:
             yield line.rstrip("\r\n")
     elif Path(name).suffix in _JSON:
         for number, record in iter_json_lines(Path(name)):
-            yield _of_record(record, name, number)
+            try:
+                yield task.input_of(record)
+            except DataError as error:
+                raise DataError(str(error), path=name, line=number) from None
     else:
         for _, line in iter_lines(Path(name)):
             yield line.rstrip("\r\n")
-
-
-def _of_record(record: dict[str, object], path: str, line: int) -> Text:
-    text, tokens = record.get("text"), record.get("tokens")
-    if isinstance(text, str):
-        return text
-    if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
-        return tokens
-    raise DataError(
-        'Each object needs "text" (a string) or "tokens" (a list of strings); this one has '
-        f"{', '.join(record) or 'nothing'}.",
-        path=path,
-        line=line,
-    )

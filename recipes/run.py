@@ -245,7 +245,9 @@ def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str
         if path.exists():
             out.print(f"{label:<8} {_shown(path)}")
     if folder.model.exists():
-        out.print(f"next     echo 'A text.' | python -m recipes predict {_shown(folder.path)}")
+        given, file = cli.datamodule.predict_example
+        command = f"python -m recipes predict {_shown(folder.path)}"
+        out.print(f"next     {f'echo {given!r} | ' if given else ''}{command} {file}".rstrip())
 
 
 def _metadata(cli: RecipeCLI) -> dict[str, Any]:
@@ -255,6 +257,7 @@ def _metadata(cli: RecipeCLI) -> dict[str, Any]:
         "recipe": cli.recipe.name,
         "labels": cli.model.known_labels,
         "max_length": cli.datamodule.max_length,
+        "encoding": cli.datamodule.encoding_key,
         "data": {"name": cli.datamodule.sources.name, "fingerprint": cli.datamodule.fingerprint},
     }
 

@@ -236,9 +236,7 @@ def test_two_processes_test_every_example_once_with_the_scores_of_one(flags: lis
         )
         assert done.returncode == 0, done.stderr
         assert metrics_of(f"run{count}")["test/f1"] == metrics_of("run")["test/f1"]
-        assert (
-            Path(f"run{count}/predictions.jsonl").read_text(encoding="utf-8").count("\n") == 60
-        )
+        assert Path(f"run{count}/predictions.jsonl").read_text(encoding="utf-8").count("\n") == 60
 
 
 def test_ctrl_c_keeps_a_checkpoint_and_the_run_goes_on_from_it(

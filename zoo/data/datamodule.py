@@ -128,6 +128,11 @@ class TextDataModule(LightningDataModule):
     def baselines(self) -> dict[str, float]:
         """Scores on the test split of what needs no model, such as `{"lookup/f1": 0.4}`."""
 
+    @property
+    def predict_example(self) -> tuple[str, str]:
+        """What `predict` is shown with in the terminal: a text to pipe in, or a file's name."""
+        return "A text.", ""
+
     # What all families share.
 
     @cached_property

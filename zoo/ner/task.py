@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from zoo import backbones
 from zoo.data.words import split_words
-from zoo.errors import ZooError
+from zoo.errors import DataError, ZooError
 from zoo.ner.encoding import (
     IGNORED,
     BioDecoder,
@@ -218,15 +218,28 @@ class NERTask(FineTuningTask):
         """
         if isinstance(texts, str):
             texts = [texts]
-        was_training = self.net.training
-        self.net.eval()
-        try:
-            found: list[NERPrediction] = []
+        found: list[NERPrediction] = []
+        with self.evaluating():
             for start in range(0, len(texts), _TEXTS_AT_ONCE):
                 found += self._predict(texts[start : start + _TEXTS_AT_ONCE], batch_size)
-            return NERPredictions(found)
-        finally:
-            self.net.train(was_training)
+        return NERPredictions(found)
+
+    @classmethod
+    def input_of(cls, record: Mapping[str, Any]) -> str | list[str]:
+        """The text, or the words, of an object of a .jsonl file.
+
+        Raises:
+            DataError: It holds neither.
+        """
+        text, tokens = record.get("text"), record.get("tokens")
+        if isinstance(text, str):
+            return text
+        if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+            return tokens
+        raise DataError(
+            'Each object needs "text" (a string) or "tokens" (a list of strings); this one has '
+            f"{', '.join(record) or 'nothing'}."
+        )
 
     def _predict(
         self, texts: Sequence[str | Sequence[str]], batch_size: int
@@ -254,10 +267,7 @@ class NERTask(FineTuningTask):
                 batch = collate(
                     rows[at : at + batch_size], pad_token_id=int(self.tokenizer.pad_token_id or 0)
                 )
-                moved = {
-                    key: value.to(self.net.device) if isinstance(value, Tensor) else value
-                    for key, value in batch.items()
-                }
+                moved = self.on_device(batch)
                 tagged |= {one.example: one for one in self._decode(moved, self(moved))}
         finally:
             self._windows = merger

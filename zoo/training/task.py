@@ -1,7 +1,8 @@
 """The base of all tasks: builds the model, optimizes it, and finds trained weights again."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -43,7 +44,7 @@ class FineTuningTask(LightningModule):
     family: ClassVar[str]
     head: ClassVar[backbones.Head]
     #: The score that chooses the best checkpoint, and whether `max` or `min` of it is best.
-    monitor: ClassVar[str]
+    monitor: str
     monitor_mode: ClassVar[str] = "max"
 
     def __init__(
@@ -175,6 +176,36 @@ class FineTuningTask(LightningModule):
         task = cls(str(model), labels=list(labels or had))  # type: ignore[call-arg]  # families have a default
         task.net  # noqa: B018  a broken model shows now, not at the first prediction
         return task
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The model without dropout while predicting; afterwards as it was."""
+        was_training = self.net.training
+        self.net.eval()
+        try:
+            yield
+        finally:
+            self.net.train(was_training)
+
+    def on_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """A batch with its tensors where the model is."""
+        return {
+            key: value.to(self.net.device) if isinstance(value, torch.Tensor) else value
+            for key, value in batch.items()
+        }
+
+    @abstractmethod
+    def predict(self, inputs: Any, *, batch_size: int = 32) -> Sequence[Any]:
+        """A prediction for each input, in order; each has `to_dict` for JSON."""
+
+    @classmethod
+    @abstractmethod
+    def input_of(cls, record: Mapping[str, Any]) -> Any:
+        """What `predict` takes, from an object of a .jsonl file.
+
+        Raises:
+            DataError: The object lacks what it should hold.
+        """
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and decay over all steps of the training."""
