@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
-Head = Literal["token-classification"]
+Head = Literal["token-classification", "sequence-classification"]
 
-_AUTO_CLASS: dict[Head, str] = {"token-classification": "AutoModelForTokenClassification"}
-_ARCHITECTURE: dict[Head, str] = {"token-classification": "ForTokenClassification"}
+_AUTO_CLASS: dict[Head, str] = {
+    "token-classification": "AutoModelForTokenClassification",
+    "sequence-classification": "AutoModelForSequenceClassification",
+}
+_ARCHITECTURE: dict[Head, str] = {
+    "token-classification": "ForTokenClassification",
+    "sequence-classification": "ForSequenceClassification",
+}
 #: Architectures whose head has the same parameter names as ours, whatever its task.
 _WITH_CLASSIFIER = ("ForTokenClassification", "ForSequenceClassification")
 
@@ -137,6 +143,9 @@ def load_model(
         )
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
+    if head == "sequence-classification":
+        # The pipeline of transformers chooses softmax or sigmoid by it; a Hub model has its own.
+        config.problem_type = "single_label_classification"
     dtype = getattr(torch, source.spec.dtype if source.spec else "float32")
     if not weights:
         model = auto_class.from_config(config, dtype=dtype)
