@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.backbones.spec import BackboneSpec
+    from zoo.classification.datamodule import ClassificationDataModule
+    from zoo.classification.task import ClassificationTask
     from zoo.errors import BackboneError, DataError, RunError, ZooError
     from zoo.ner.datamodule import NERDataModule
     from zoo.ner.metrics import EntityF1
@@ -23,6 +25,8 @@ __version__ = "0.1.0"
 __all__ = [
     "BackboneError",
     "BackboneSpec",
+    "ClassificationDataModule",
+    "ClassificationTask",
     "DataError",
     "EntityF1",
     "NERDataModule",
@@ -36,6 +40,8 @@ __all__ = [
 _HOME = {
     "BackboneError": "zoo.errors",
     "BackboneSpec": "zoo.backbones.spec",
+    "ClassificationDataModule": "zoo.classification.datamodule",
+    "ClassificationTask": "zoo.classification.task",
     "DataError": "zoo.errors",
     "EntityF1": "zoo.ner.metrics",
     "NERDataModule": "zoo.ner.datamodule",
