@@ -6,10 +6,10 @@ ARGS ?=
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-all recipe-ner clean
+.PHONY: help setup check format test test-all recipe-ner recipe-classification clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Make .venv and install the project in it (nothing to do when up to date)
 
@@ -35,6 +35,9 @@ test-all: $(INSTALLED) ## Run all tests: also every recipe, the notebooks, the w
 
 recipe-ner: $(INSTALLED) ## Fine-tune, test and export a NER model (ARGS="--trainer.max_epochs 1")
 	@$(BIN)/python -m recipes ner $(ARGS)
+
+recipe-classification: $(INSTALLED) ## Fine-tune, test and export a classifier (ARGS="--trainer.max_epochs 1")
+	@$(BIN)/python -m recipes classification $(ARGS)
 
 clean: ## Remove caches of the tools; runs/ and .venv stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
