@@ -13,6 +13,7 @@ from tests.conftest import ARCHITECTURES
 from zoo.classification.datamodule import ClassificationDataModule
 from zoo.classification.task import ClassificationTask
 from zoo.errors import DataError, RunError, ZooError
+from zoo.tracking.export import export_model
 
 Tiny = Callable[[str], Path]
 Table = Callable[..., str]
@@ -50,9 +51,9 @@ def test_every_architecture_trains_for_an_epoch_and_is_tested(
 def test_a_few_texts_are_learned_by_heart(
     tiny: Tiny, table: Table, trainer: Callable[..., Any]
 ) -> None:
-    data = _data(table, tiny("bert"))
-    task = ClassificationTask(data.backbone, labels=data.labels, learning_rate=2e-3)
-    runner = trainer(max_epochs=60)
+    data = _data(table, tiny("bert"), batch_size=4)
+    task = ClassificationTask(data.backbone, labels=data.labels, learning_rate=5e-3)
+    runner = trainer(max_epochs=80, limit_val_batches=0)
     runner.fit(task, data)
     (scores,) = runner.test(task, data, verbose=False)
     assert scores["test/accuracy"] == scores["test/f1_macro"] == 1.0
@@ -63,26 +64,6 @@ def test_a_few_texts_are_learned_by_heart(
     predictions = task.predict([text for text, _ in _ROWS])
     assert [one.label for one in predictions] == [label for _, label in _ROWS]
     assert all(0.3 < one.probability <= 1 for one in predictions)
-
-
-def test_the_loss_weighs_and_smooths_as_torch_does() -> None:
-    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 0, 1])
-    weights = torch.tensor([0.5, 2.0, 1.0])
-    loss = ClassificationTask._loss
-    torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels))
-    torch.testing.assert_close(
-        loss(logits, labels, weights[labels]), F.cross_entropy(logits, labels, weight=weights)
-    )
-    torch.testing.assert_close(
-        loss(logits, labels, None, 0.2), F.cross_entropy(logits, labels, label_smoothing=0.2)
-    )
-
-
-def test_labels_that_the_model_does_not_know_are_left_out_of_the_loss() -> None:
-    logits = torch.randn(2, 3)
-    unknown = ClassificationTask._loss(logits, torch.tensor([1, 3]))
-    torch.testing.assert_close(unknown, F.cross_entropy(logits[:1], torch.tensor([1])))
-    assert float(ClassificationTask._loss(logits, torch.tensor([3, 4]))) == 0.0
 
 
 def test_balanced_weights_reach_the_loss_and_choose_by_macro_f1(tiny: Tiny, table: Table) -> None:
@@ -101,15 +82,32 @@ def test_balanced_weights_reach_the_loss_and_choose_by_macro_f1(tiny: Tiny, tabl
 def test_a_label_that_only_test_has_counts_as_missed(
     tiny: Tiny, table: Table, trainer: Callable[..., Any]
 ) -> None:
-    data = _data(table, tiny("bert"), test=table("new", [*_ROWS, ("x", "new"), ("y", "new")]))
-    task = ClassificationTask(data.backbone, labels=data.labels, learning_rate=2e-3)
-    runner = trainer(max_epochs=60)
+    test = table("new", [*_ROWS, ("x", "new"), ("y", "new")])
+    data = _data(table, tiny("bert"), test=test, batch_size=4)
+    task = ClassificationTask(data.backbone, labels=data.labels, learning_rate=5e-3)
+    runner = trainer(max_epochs=80, limit_val_batches=0)
     runner.fit(task, data)
     (scores,) = runner.test(task, data, verbose=False)
     found = task.predict([text for text, _ in _ROWS])
     right = sum(one.label == label for one, (_, label) in zip(found, _ROWS, strict=True))
     assert right >= 2
     assert scores["test/accuracy"] == pytest.approx(right / 6)
+
+
+def test_a_run_s_model_trained_on_pairs_afterwards_predicts_pairs(
+    tiny: Tiny, table: Table, trainer: Callable[..., Any], tmp_path: Path
+) -> None:
+    single = _data(table, tiny("bert"))
+    task = _built(ClassificationTask(single.backbone, labels=single.labels))
+    export_model(task, tmp_path / "model", metadata={"encoding": {"pairs": False}})
+    rows = [(text, "lazy dog", label) for text, label in _ROWS]
+    path = table("pairs", rows, ("text", "text2", "label"))
+    pairs = ClassificationDataModule(
+        train=path, validation=path, test=path, backbone=str(tmp_path / "model")
+    )
+    again = ClassificationTask(pairs.backbone, labels=pairs.labels)
+    trainer().fit(again, pairs)
+    assert again.predict([("fox", "dog")])[0].text2 == "dog"
 
 
 def test_a_task_that_was_not_made_for_the_data_s_labels_says_so(

@@ -14,6 +14,7 @@ from datasets import Features, List, Value
 
 from zoo.classification import bag_of_words
 from zoo.classification.encoding import LongTexts, encode_texts
+from zoo.classification.labels import in_order, named, notes_on_labels
 from zoo.classification.reading import LabelledText, read_texts
 from zoo.data.batching import padded
 from zoo.data.datamodule import TextDataModule
@@ -22,9 +23,6 @@ from zoo.data.tables import write_table
 from zoo.errors import DataError
 
 log = logging.getLogger(__name__)
-
-#: Labels named in a note; of more only the number is told.
-_NAMED = 10
 
 
 class ClassificationDataModule(TextDataModule):
@@ -144,7 +142,7 @@ class ClassificationDataModule(TextDataModule):
                 "--data.columns '{text: NAME, text2: NAME, label: NAME}' chooses the columns."
             )
         known["pairs"] = any(pairs.values())
-        known["notes"] += _notes_on_labels(known["labels"])
+        known["notes"] += notes_on_labels(known["labels"])
         return known
 
     def find_labels(self) -> list[str]:
@@ -156,7 +154,7 @@ class ClassificationDataModule(TextDataModule):
         of_splits = self.known["labels"]
         train = of_splits.get("train", {})
         others = {name for counts in of_splits.values() for name in counts} - set(train)
-        own = [*_in_order(train), *_in_order(others)]
+        own = [*in_order(train), *in_order(others)]
         if len(train) == 1 or (
             len(own) < 2 and self._labels is None and self.weights_labels is None
         ):
@@ -180,7 +178,7 @@ class ClassificationDataModule(TextDataModule):
             self._told = True
             log.warning(
                 "The weights do not know the label %s: each of them counts as missed.",
-                _named(labels, " or "),
+                named(labels, " or "),
             )
 
     @property
@@ -291,31 +289,3 @@ class _Counts:
             self.pairs = one.text2 is not None
             self.empty += not one.text.strip() or (one.text2 is not None and not one.text2.strip())
             yield one._asdict()
-
-
-def _in_order(labels: Iterable[str]) -> list[str]:
-    """By the alphabet; numbers by their value."""
-    labels = list(labels)
-    numbers = all(label.isascii() and label.isdigit() for label in labels)
-    return sorted(labels, key=lambda label: (int(label) if numbers else 0, label))
-
-
-def _named(labels: Sequence[str], between: str = ", ") -> str:
-    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
-    return between.join(labels[:_NAMED]) + more
-
-
-def _notes_on_labels(labels: Mapping[str, Mapping[str, int]]) -> list[str]:
-    train = labels.get("train")
-    if train is None:
-        return []
-    notes = []
-    for split, counts in labels.items():
-        new = _in_order(name for name in counts if name not in train)
-        if new:
-            total = sum(counts[name] for name in new)
-            notes.append(
-                f"Label {_named(new)} occurs in {split} ({total} times) but never in train: it "
-                "cannot be learned, and each of them counts as missed."
-            )
-    return notes

@@ -2,15 +2,14 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo import backbones
 from zoo.classification.encoding import LongTexts, Text, encode_texts
+from zoo.classification.loss import cross_entropy
 from zoo.classification.metrics import classification_scores
 from zoo.classification.prediction import (
     ClassificationPrediction,
@@ -25,8 +24,6 @@ from zoo.training.task import FineTuningTask
 
 #: Texts encoded and predicted together, so that a stream of them is never held whole.
 _TEXTS_AT_ONCE = 512
-#: Target that the loss skips.
-_IGNORED = -100
 
 
 class ClassificationTask(FineTuningTask):
@@ -96,6 +93,7 @@ class ClassificationTask(FineTuningTask):
         self.label_smoothing = label_smoothing
         self.max_length = max_length
         self.long_texts = long_texts
+        self._fitted = False
         if class_weights == "balanced":
             self.monitor = "val/f1_macro"
         count = len(labels)
@@ -124,27 +122,9 @@ class ClassificationTask(FineTuningTask):
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Mean cross-entropy over the texts of the batch, weighted and smoothed as asked for."""
         weights = batch["weights"] if self.class_weights == "balanced" else None
-        loss = self._loss(self(batch), batch["labels"], weights, self.label_smoothing)
+        loss = cross_entropy(self(batch), batch["labels"], weights, smoothing=self.label_smoothing)
         self.log_loss(loss)
         return loss
-
-    @staticmethod
-    def _loss(
-        logits: Tensor, labels: Tensor, weights: Tensor | None = None, smoothing: float = 0.0
-    ) -> Tensor:
-        # Labels that only the data has cannot be learned from: the model has no output for them.
-        targets = labels.masked_fill(labels >= logits.shape[-1], _IGNORED)
-        losses = F.cross_entropy(
-            logits.float(),
-            targets,
-            ignore_index=_IGNORED,
-            label_smoothing=smoothing,
-            reduction="none",
-        )
-        counted = (targets != _IGNORED).float()
-        if weights is not None:
-            counted = counted * weights
-        return (losses * counted).sum() / counted.sum().clamp(min=1e-8)
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Count the texts of a validation batch."""
@@ -167,7 +147,7 @@ class ClassificationTask(FineTuningTask):
                 "ClassificationTask.from_run(FOLDER, labels=data.labels)."
             )
         split = "val" if stage == "validate" else "test"
-        self.log(f"{split}/loss", self._loss(logits, gold), batch_size=len(gold), sync_dist=True)
+        self.log(f"{split}/loss", cross_entropy(logits, gold), batch_size=len(gold), sync_dist=True)
         likely, best = self._best(logits)
         metric: Any = self.metrics[stage]
         metric.update(best, gold, confidence=likely)
@@ -243,6 +223,7 @@ class ClassificationTask(FineTuningTask):
         Raises:
             DataError: There are pairs where the model was trained on single texts, or the reverse.
             RunError: The task has no trained head.
+            ValueError: Some are pairs and others single texts.
         """
         inputs = [inputs] if isinstance(inputs, str) else inputs
         found: list[ClassificationPrediction] = []
@@ -252,11 +233,17 @@ class ClassificationTask(FineTuningTask):
                 found += self._predict(texts, batch_size)
         return ClassificationPredictions(found)
 
-    @cached_property
+    @property
     def _trained_with(self) -> dict[str, Any]:
-        """How an exported model's texts were read in training; nothing is known of others."""
-        known = backbones.metadata(self.backbone)
+        """How the texts of a run's model were read in training; nothing is known of others."""
+        known = {} if self._fitted else backbones.metadata(self.backbone)
+        if known.get("family") != self.family:
+            return {}
         return {"max_length": known.get("max_length"), **known.get("encoding", {})}
+
+    def on_fit_start(self) -> None:
+        """Forget how the backbone's own training read texts: this one may do otherwise."""
+        self._fitted = True
 
     def _text(self, given: str | Sequence[str]) -> Text:
         pair: Text = (given, None) if isinstance(given, str) else (given[0], given[-1])
@@ -280,7 +267,7 @@ class ClassificationTask(FineTuningTask):
             texts,
             tokenizer=self.tokenizer,
             max_length=self.max_length
-            or trained["max_length"]
+            or trained.get("max_length")
             or backbones.max_length_of(self.backbone),
             long_texts=self.long_texts or trained.get("long_texts", "truncate"),
         )
