@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ _TEXTS = ["Ada lived in London .", "", "  isn't it ?\nquick", "同样 的 力", 
 def test_texts_and_pairs_that_fit_are_encoded_as_the_tokenizer_does_it(
     architecture: str, tiny: Tiny
 ) -> None:
-    tokenizer = backbones.load_tokenizer(str(tiny(architecture)))
+    tokenizer: Any = backbones.load_tokenizer(str(tiny(architecture)))
     alone = encode_texts([(text, None) for text in _TEXTS], tokenizer=tokenizer, max_length=99)
     pairs = [(text, other) for text in _TEXTS for other in _TEXTS]
     both = encode_texts(pairs, tokenizer=tokenizer, max_length=128)
@@ -32,7 +33,7 @@ def test_texts_and_pairs_that_fit_are_encoded_as_the_tokenizer_does_it(
 
 
 def test_a_long_text_keeps_its_beginning_or_both_ends_and_says_how_much_is_lost(tiny: Tiny) -> None:
-    tokenizer = backbones.load_tokenizer(str(tiny("bert")))
+    tokenizer: Any = backbones.load_tokenizer(str(tiny("bert")))
     ids = tokenizer.convert_tokens_to_ids(list("abcdefghij"))
     texts = [("a b c d e f g h i j", None)]
     (cut,) = encode_texts(texts, tokenizer=tokenizer, max_length=7)
@@ -45,7 +46,7 @@ def test_a_long_text_keeps_its_beginning_or_both_ends_and_says_how_much_is_lost(
 
 
 def test_of_a_pair_the_longer_text_is_shortened_first(tiny: Tiny) -> None:
-    tokenizer = backbones.load_tokenizer(str(tiny("bert")))
+    tokenizer: Any = backbones.load_tokenizer(str(tiny("bert")))
     (one,) = encode_texts([("a b c d e f", "x y")], tokenizer=tokenizer, max_length=8)
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
     a, b, c, x, y = tokenizer.convert_tokens_to_ids(["a", "b", "c", "x", "y"])
@@ -75,7 +76,7 @@ def test_a_shortened_text_has_the_size_asked_for(tokens: list[int], size: int, h
 
 
 def test_no_room_beside_the_special_tokens_is_refused(tiny: Tiny) -> None:
-    tokenizer = backbones.load_tokenizer(str(tiny("bert")))
+    tokenizer: Any = backbones.load_tokenizer(str(tiny("bert")))
     with pytest.raises(ValueError, match="max_length=2 leaves 0 tokens"):
         encode_texts([("a", None)], tokenizer=tokenizer, max_length=2)
     with pytest.raises(ValueError, match="all or none"):

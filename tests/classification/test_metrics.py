@@ -46,8 +46,7 @@ def test_calibration_error_worked_by_hand() -> None:
 def test_states_are_sums_so_that_processes_add_up() -> None:
     metric = classification_scores(3)
     reductions = {one._reductions[name] for one in metric.values() for name in one._reductions}
-    assert {reduction.__name__ for reduction in reductions if reduction} == {"dim_zero_sum"}
-    assert None not in reductions
+    assert {getattr(reduction, "__name__", None) for reduction in reductions} == {"dim_zero_sum"}
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
