@@ -76,7 +76,12 @@ def _main(arguments: list[str]) -> int:
         raise ZooError(
             f"The recipe's name comes first, then {first}: python -m recipes NAME {first} ..."
         )
-    catalog.find(first)  # a wrong name shows before anything slow is imported
+    recipe = catalog.find(first)  # a wrong name shows before anything slow is imported
+    if {"-h", "--help"} & set(rest):
+        from recipes.help import show
+
+        show(recipe)
+        return 0
     subcommand = rest.pop(0) if rest and not rest[0].startswith("-") else None
     if subcommand is not None and subcommand not in catalog.SUBCOMMANDS:
         raise ZooError(

@@ -155,6 +155,17 @@ def test_predicting_with_a_folder_without_a_model_is_refused(
     assert "no trained model" in refusal(capsys, "predict", str(corpus))
 
 
+def test_help_lists_the_settings_of_the_recipe_with_its_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["ner/wnut17", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for flag in ("--data.train", "--data.columns", "--model.learning_rate", "--resume"):
+        assert flag in shown
+    assert "0.0002" in shown
+    assert "--data.backbone" not in shown
+
+
 def test_print_config_shows_the_whole_recipe(corpus: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "recipes", "ner", "--print_config"],

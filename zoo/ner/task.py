@@ -52,7 +52,7 @@ class NERTask(FineTuningTask):
         labels: BIO labels in the order of their ids (`data.labels`).
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up.
+        schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
         max_length: Longest window in tokens in `predict`; if None the backbone's own (at most
