@@ -1,6 +1,5 @@
 """The command line of a recipe: Lightning's CLI with a run folder on top."""
 
-import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from recipes import catalog
 from recipes.catalog import Recipe
+from recipes.messages import in_one_sentence
 from zoo import backbones
 from zoo.data.datamodule import TextDataModule
 from zoo.errors import RunError, ZooError, check_at_least
@@ -45,17 +45,8 @@ class RecipeParser(LightningArgumentParser):
         Raises:
             ZooError: Always.
         """
-        lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
-        text = " ".join(dict.fromkeys(lines)).rstrip(".") + "."
-        raise ZooError(text + self._near(text)) from ex
-
-    def _near(self, message: str) -> str:
-        known = [option for action in self._actions for option in action.option_strings]
-        wrong = [
-            word.split("=")[0].rstrip(".") for word in message.split() if word.startswith("--")
-        ]
-        near = [name for word in wrong for name in difflib.get_close_matches(word, known, n=2)]
-        return f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+        options = [option for action in self._actions for option in action.option_strings]
+        raise ZooError(in_one_sentence(message, options)) from ex
 
 
 class RecipeCLI(LightningCLI):

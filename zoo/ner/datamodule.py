@@ -36,8 +36,8 @@ class NERDataModule(TextDataModule):
         test: A file.
         columns: Which column is what (`tokens`, `tags`, `text`, `spans`), by name or 0-based
             position (negative from the end); found from the data if None.
-        scheme: The tag scheme of the files (IOB2, IOB1, IO, BIOES, BILOU, BMES); recognised from the
-            tags if None.
+        scheme: The tag scheme of the files (IOB2, IOB1, IO, BIOES, BILOU, BMES); recognised from
+            the tags if None.
         labels: Labels in the order of their ids, as those of trained weights; types that only the
             data has are appended. Found from the data if None.
         backbone: Whose tokenizer to use; a fine-tuned folder also gives the labels' order.
