@@ -1,7 +1,10 @@
 """`python -m recipes NAME [SUBCOMMAND] [OVERRIDES]`: the command line of the project."""
 
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from recipes import catalog
 from zoo.errors import ZooError
@@ -15,14 +18,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _main(arguments)
-    except ZooError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return MISTAKE
     except BrokenPipeError:
         # The reader of the output went away (`| head`): nothing to report, nothing to flush.
         sys.stderr.close()
         return 0
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)  # noqa: T201
+        return catalog.INTERRUPTED
+    except Exception as error:
+        mistake = _mistake(error)
+        if mistake is None or os.environ.get("ZOO_DEBUG"):
+            raise
+        sys.stdout.flush()
+        print(f"error: {mistake}", file=sys.stderr)  # noqa: T201
+        return MISTAKE
+
+
+def _mistake(error: BaseException) -> str | None:
+    """What to say of an error that the user can mend; None for a defect of ours.
+
+    Libraries between the mistake and here wrap our errors, and raise their own for settings that
+    they refuse: those count as the user's when Lightning raised them.
+    """
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, ZooError):
+            return str(inner)
+        inner = inner.__cause__ or inner.__context__
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}."
+    frames = traceback.extract_tb(error.__traceback__)
+    refused = type(error).__name__ == "MisconfigurationException" or isinstance(error, ValueError)
+    if refused and frames and "lightning" in Path(frames[-1].filename).parts:
+        return " ".join(str(error).split())
+    return None
 
 
 def _main(arguments: list[str]) -> int:
@@ -47,7 +76,12 @@ def _main(arguments: list[str]) -> int:
         raise ZooError(
             f"The recipe's name comes first, then {first}: python -m recipes NAME {first} ..."
         )
-    catalog.find(first)  # a wrong name shows before anything slow is imported
+    recipe = catalog.find(first)  # a wrong name shows before anything slow is imported
+    if {"-h", "--help"} & set(rest):
+        from recipes.help import show
+
+        show(recipe)
+        return 0
     subcommand = rest.pop(0) if rest and not rest[0].startswith("-") else None
     if subcommand is not None and subcommand not in catalog.SUBCOMMANDS:
         raise ZooError(

@@ -18,6 +18,9 @@ VERBS = {
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
+#: Exit status after Ctrl-C, as shells have it.
+INTERRUPTED = 130
+
 _HERE = Path(__file__).resolve().parent
 
 

@@ -1,6 +1,5 @@
 """The command line of a recipe: Lightning's CLI with a run folder on top."""
 
-import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,15 +7,17 @@ from typing import Any, NoReturn
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from recipes import catalog
 from recipes.catalog import Recipe
+from recipes.messages import in_one_sentence
 from zoo import backbones
 from zoo.data.datamodule import TextDataModule
-from zoo.errors import RunError, ZooError
-from zoo.tracking.console import progress
+from zoo.errors import RunError, ZooError, check_at_least
+from zoo.tracking.checkpoints import run_checkpoints
+from zoo.tracking.console import program, progress
 from zoo.tracking.interrupts import GracefulInterrupt
 from zoo.tracking.recorder import Recorder
 from zoo.tracking.run_folder import RunFolder, choose_run_folder, existing_run_folder
@@ -26,6 +27,13 @@ from zoo.training.task import FineTuningTask
 
 #: Flags of the command line that say where a run goes on, and so are no part of its settings.
 _NOT_SETTINGS = ("config", "run_dir", "resume", "ckpt_path")
+
+#: Flags that follow another one, and the one that they follow.
+_LINKED = {
+    name: target
+    for argument, target in (("backbone", "--model.backbone"), ("seed", "--seed_everything"))
+    for name in (f"--data.{argument}", f"--data.init_args.{argument}")
+}
 
 
 class RecipeParser(LightningArgumentParser):
@@ -37,17 +45,8 @@ class RecipeParser(LightningArgumentParser):
         Raises:
             ZooError: Always.
         """
-        lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
-        text = " ".join(dict.fromkeys(lines)).rstrip(".") + "."
-        raise ZooError(text + self._near(text)) from ex
-
-    def _near(self, message: str) -> str:
-        known = [option for action in self._actions for option in action.option_strings]
-        wrong = [
-            word.split("=")[0].rstrip(".") for word in message.split() if word.startswith("--")
-        ]
-        near = [name for word in wrong for name in difflib.get_close_matches(word, known, n=2)]
-        return f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+        options = [option for action in self._actions for option in action.option_strings]
+        raise ZooError(in_one_sentence(message, options)) from ex
 
 
 class RecipeCLI(LightningCLI):
@@ -57,13 +56,16 @@ class RecipeCLI(LightningCLI):
         recipe: The recipe.
         arguments: Flags of the command line.
         subcommand: `fit`, `validate`, `test` or `predict`; None is fit, test and report.
+        typed: The recipe's name or path as the user typed it.
     """
 
     model: FineTuningTask
     datamodule: TextDataModule
     trainer: Trainer
 
-    def __init__(self, recipe: Recipe, arguments: Sequence[str], *, subcommand: str | None):
+    def __init__(
+        self, recipe: Recipe, arguments: Sequence[str], *, subcommand: str | None, typed: str
+    ):
         self.recipe = recipe
         self.phase = subcommand
         self.folder: RunFolder
@@ -71,6 +73,8 @@ class RecipeCLI(LightningCLI):
         self.recorder: Recorder
         self.throughput = Throughput()
         self.run_logger: RunLogger | None = None
+        self.interrupt: GracefulInterrupt | None = None
+        self.typed = typed
         super().__init__(
             FineTuningTask,
             TextDataModule,
@@ -94,10 +98,13 @@ class RecipeCLI(LightningCLI):
     def build(cls, name: str, overrides: Sequence[str], *, subcommand: str | None) -> "RecipeCLI":
         """Parts of the recipe of a name (or of a YAML file), with overrides."""
         recipe = catalog.find(name)
-        return cls(recipe, _with_config(recipe, overrides), subcommand=subcommand)
+        return cls(recipe, _with_config(recipe, overrides), subcommand=subcommand, typed=name)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what a run needs beside model, data and trainer, and link what belongs together."""
+        parser.add_argument(
+            "--recipe", type=str | None, help="Name that groups runs; the recipe's own by default."
+        )
         parser.add_argument("--run_dir", type=str | None, help="Folder of this run.")
         parser.add_argument("--resume", type=str | None, help="Go on with the run in this folder.")
         parser.add_argument(
@@ -120,28 +127,40 @@ class RecipeCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, and take the labels from the weights where there are some."""
-        backbones.resolve(self.config.model.init_args.backbone)  # a wrong name shows at once
-        if self.phase in ("validate", "test", "predict"):
+        config = self.config
+        backbones.resolve(config.model.init_args.backbone)  # a wrong name shows at once
+        config.recipe = config.recipe or self.recipe.name
+        if config.early_stopping is not None:
+            check_at_least("--early_stopping", config.early_stopping, 1)
+        if self.evaluating:
+            if config.resume is not None:
+                raise ZooError("--resume goes on fitting; to evaluate, give --model.backbone.")
             self._use_weights()
-        elif self.config.ckpt_path is not None:
+        elif config.ckpt_path is not None:
             raise ZooError(
                 "--ckpt_path is for validate, test and predict; --resume goes on fitting."
             )
-        if self.config.resume is not None:
-            self.folder = existing_run_folder(self.config.resume, option="--resume")
-            if self.config.run_dir is not None:
-                raise ZooError("--resume goes on in its own folder: leave --run_dir out.")
-            if not self.folder.last_checkpoint.is_file():
-                raise RunError(
-                    f"--resume {self.config.resume}: there is no checkpoints/last.ckpt in it, so "
-                    "nothing to go on from. Begin anew."
-                )
-            self.checkpoint = str(self.folder.last_checkpoint)
-        else:
-            task = _family(self.config.model.class_path)
-            recipe = self.recipe.name.removeprefix(f"{task}/")
-            recipe = f"{recipe}-{self.phase}" if self.phase not in (None, "fit") else recipe
-            self.folder = choose_run_folder(task=task, recipe=recipe, chosen=self.config.run_dir)
+        if config.resume is None:
+            task = _task_class(config.model.class_path).family
+            recipe = config.recipe.removeprefix(f"{task}/")
+            recipe = f"{recipe}-{self.phase}" if self.evaluating else recipe
+            self.folder = choose_run_folder(task=task, recipe=recipe, chosen=config.run_dir)
+            return
+        if config.run_dir is not None:
+            raise ZooError("--resume goes on in its own folder: leave --run_dir out.")
+        self.folder = existing_run_folder(config.resume, option="--resume")
+        if not self.folder.last_checkpoint.is_file():
+            raise RunError(
+                f"--resume {config.resume}: there is no checkpoints/last.ckpt in it, so nothing to "
+                "go on from. Begin anew."
+            )
+        _checkpoint_parameters(self.folder.last_checkpoint)
+        self.checkpoint = str(self.folder.last_checkpoint)
+
+    @property
+    def evaluating(self) -> bool:
+        """Whether this run evaluates weights that were trained before."""
+        return self.phase in ("validate", "test", "predict")
 
     def _use_weights(self) -> None:
         model, data = self.config.model.init_args, self.config.data.init_args
@@ -166,40 +185,40 @@ class RecipeCLI(LightningCLI):
         monitor, mode = self.model.monitor, self.model.monitor_mode
         self.recorder = Recorder(self.folder)
         callbacks: list[Callback] = [self.recorder, self.throughput]
-        evaluating = self.phase in ("validate", "test", "predict")
-        if not evaluating:
-            callbacks.append(GracefulInterrupt(self.folder))
-        if evaluating:
+        if self.evaluating:
             kwargs["enable_checkpointing"] = False
-        elif trainer.enable_checkpointing is not False and not trainer.fast_dev_run:
-            callbacks.append(
-                ModelCheckpoint(
-                    dirpath=self.folder.checkpoints,
-                    filename="best",
-                    monitor=monitor,
-                    mode=mode,
-                    save_last=True,
-                    enable_version_counter=False,
-                )
-            )
+        else:
+            self.interrupt = GracefulInterrupt(self.folder)
+            callbacks.append(self.interrupt)
+            if trainer.enable_checkpointing is not False and not trainer.fast_dev_run:
+                callbacks += run_checkpoints(self.folder, monitor=monitor, mode=mode)
         if self.config.early_stopping is not None:
             callbacks.append(EarlyStopping(monitor, mode=mode, patience=self.config.early_stopping))
         if trainer.enable_progress_bar is not False:
             callbacks += progress(monitor)
-        kwargs.setdefault(
-            "enable_progress_bar", sys.stdout.isatty() and trainer.enable_progress_bar is not False
+        kwargs["enable_progress_bar"] = (
+            sys.stdout.isatty() and trainer.enable_progress_bar is not False
         )
         self.trainer_defaults = {"callbacks": callbacks}
         if trainer.logger is None:
             self.run_logger = RunLogger(
                 self.folder.path,
                 name=self.folder.id,
-                group=self.recipe.name,
+                group=self.config.recipe,
                 job_type=self.phase or "fit",
                 tags=[self.model.family, _short_name(self.model.backbone), "full"],
             )
             kwargs["logger"] = self.run_logger
         return super().instantiate_trainer(**kwargs)
+
+    def command(self, *words: str) -> str:
+        """A command that a person can paste, for this recipe as it was typed.
+
+        Args:
+            words: What follows the recipe's name.
+        """
+        phase = [self.phase] if self.phase == "fit" else []
+        return " ".join([program("python"), "-m", "recipes", self.typed, *phase, *words])
 
     def settings(self) -> str:
         """All settings as YAML; running it again gives the same run."""
@@ -219,18 +238,23 @@ def _short_name(backbone: str) -> str:
 
 
 def _with_config(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
-    """The recipe's file, or the resumed run's, before the overrides."""
-    overrides = list(overrides)
+    """The recipe's file (or the resumed run's), other files, then flags: later ones win."""
+    words = iter(overrides)
+    files, flags = [], []
     config = recipe.path
-    for index, word in enumerate(overrides):
-        resumed = None
-        if word == "--resume" and index + 1 < len(overrides):
-            resumed = overrides[index + 1]
-        elif word.startswith("--resume="):
-            resumed = word.partition("=")[2]
-        if resumed is not None:
-            config = existing_run_folder(resumed, option="--resume").config
-    return ["--config", str(config), *overrides]
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in _LINKED:
+            raise ZooError(f"{name} follows {_LINKED[name]}: set that.")
+        if name in ("--config", "-c", "--resume"):
+            value = value if equals else next(words, "")
+            if name != "--resume":
+                files += ["--config", value]
+                continue
+            config = existing_run_folder(value, option="--resume").config
+            word = f"--resume={value}"
+        flags.append(word)
+    return ["--config", str(config), *files, *flags]
 
 
 def _task_class(class_path: str) -> type[FineTuningTask]:
@@ -239,10 +263,6 @@ def _task_class(class_path: str) -> type[FineTuningTask]:
     module, _, name = class_path.rpartition(".")
     found: type[FineTuningTask] = getattr(import_module(module), name)
     return found
-
-
-def _family(class_path: str) -> str:
-    return _task_class(class_path).family
 
 
 def _checkpoint_parameters(path: Path) -> dict[str, Any]:
@@ -254,8 +274,8 @@ def _checkpoint_parameters(path: Path) -> dict[str, Any]:
         parameters["labels"], parameters["backbone"]
     except Exception as error:
         raise RunError(
-            f"--ckpt_path {path} is damaged or no checkpoint of a zoo task "
-            f"({type(error).__name__}). Give another, such as the run's model/ folder by "
-            "--model.backbone."
+            f"{path} is damaged or no checkpoint of a zoo task ({type(error).__name__}). "
+            "checkpoints/ holds another, and a run that was fitted has its weights in model/ "
+            "(--model.backbone)."
         ) from error
     return parameters

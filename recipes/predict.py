@@ -1,6 +1,7 @@
 """`python -m recipes predict FOLDER [FILE ...]`: a trained model on text, JSON lines out."""
 
 import argparse
+import codecs
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.data.readers.jsonlines import iter_json_lines
 from zoo.data.readers.text import iter_lines
-from zoo.errors import DataError, RunError
+from zoo.errors import DataError, RunError, check_at_least
 
 if TYPE_CHECKING:
     from zoo.training.task import FineTuningTask
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 #: Texts read before the first is predicted; a stream is never held whole.
 _AT_ONCE = 256
 
-_JSON = {".jsonl", ".ndjson", ".json"}
+_JSON = {".jsonl", ".ndjson", ".json", ".jsonlines"}
+_TABLES = {".conll", ".iob", ".iob2", ".bio", ".csv", ".tsv", ".parquet"}
 
 #: The task of each family, by its name in `zoo`.
 _TASKS = {"ner": "NERTask", "classification": "ClassificationTask"}
@@ -43,11 +45,20 @@ def main(arguments: Sequence[str]) -> int:
         help="texts (or windows of them) in a batch (%(default)s)",
     )
     options = parser.parse_args(arguments)
+    check_at_least("--batch_size", options.batch_size, 1)
 
     # Files first: a mistyped name should not wait for the model.
     for name in options.files:
-        if name != "-" and not Path(name).is_file():
-            raise DataError("There is no such file.", path=name)
+        path = Path(name)
+        if name != "-" and not path.is_file():
+            what = "This is a folder; give files." if path.is_dir() else "There is no such file."
+            raise DataError(what, path=name)
+        if path.suffix in _TABLES:
+            raise DataError(
+                f"Texts to predict are not read from {path.suffix} files. Give .txt with one text "
+                'a line, or .jsonl with "text" or "tokens"; to score tagged data, use `test`.',
+                path=name,
+            )
     from zoo.tracking.quiet import quiet
 
     quiet()
@@ -78,7 +89,13 @@ def _task(folder: str) -> "FineTuningTask":
 
 def _inputs(name: str, task: "FineTuningTask") -> Iterator[Any]:
     if name == "-":
-        for line in sys.stdin:
+        for number, raw in enumerate(sys.stdin.buffer, start=1):
+            try:
+                line = raw.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"This is not UTF-8 ({error.reason}).", path="standard input", line=number
+                ) from None
             yield line.rstrip("\r\n")
     elif Path(name).suffix in _JSON:
         for number, record in iter_json_lines(Path(name)):

@@ -10,20 +10,18 @@ from typing import Any
 
 import torch
 import yaml
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerStatus
 
+from recipes.catalog import INTERRUPTED
 from recipes.cli import RecipeCLI
 from zoo import backbones
-from zoo.tracking.console import console, print_scores, print_table
+from zoo.errors import RunError
+from zoo.tracking.console import console, print_scores, print_table, program, shown
 from zoo.tracking.export import export_model
 from zoo.tracking.plots import confusion_picture, curves_picture
 from zoo.tracking.report import ReportPage, TaskReport
 from zoo.tracking.run_folder import write_atomically
 from zoo.tracking.throughput import peak_memory_gib
-
-#: Exit status after Ctrl-C, as shells have it.
-INTERRUPTED = 130
 
 
 def run(cli: RecipeCLI) -> int:
@@ -37,12 +35,6 @@ def run(cli: RecipeCLI) -> int:
         raise
     if cli.run_logger is not None:
         cli.run_logger.finish(failed=status != 0)
-        offline = cli.run_logger.offline_folder
-        if status == 0 and offline is not None:
-            console().print(
-                "\nW&B kept this run offline (no API key). To send it: "
-                f"wandb sync {_shown(offline)}"
-            )
     return status
 
 
@@ -54,15 +46,12 @@ def _run(cli: RecipeCLI) -> int:
         _finish_scores(cli, scores[0])
         return 0
     if cli.phase == "test":
-        _test(cli, checkpoint=cli.checkpoint)
-        return 0
+        return _test(cli, checkpoint=cli.checkpoint)
     if cli.phase == "predict":
         _predict(cli)
         return 0
     status = _fit(cli)
-    if status == 0 and cli.phase is None:
-        _test(cli, checkpoint=None)
-    return status
+    return _test(cli, checkpoint=None) if status == 0 and cli.phase is None else status
 
 
 def _begin(cli: RecipeCLI) -> None:
@@ -89,13 +78,18 @@ def _fit(cli: RecipeCLI) -> int:
         if cli.trainer.state.status != TrainerStatus.INTERRUPTED:
             raise
         return _interrupted(cli)
+    if cli.interrupt is not None and cli.interrupt.asked:
+        return _interrupted(cli)
+    if cli.trainer.global_step == 0:
+        raise RunError("Not one training step was done, so there is nothing to test or export.")
     _load_best(cli)
-    scores = {
-        **_scores_of_best(cli),
-        "perf/tokens_per_second": cli.throughput.tokens_per_second,
-        "perf/peak_memory_gib": peak_memory_gib(),
-        "perf/fit_seconds": time.perf_counter() - began,
-    }
+    scores = _scores_of_best(cli)
+    if cli.throughput.tokens:  # a run that was finished before keeps its speed
+        scores |= {
+            "perf/tokens_per_second": cli.throughput.tokens_per_second,
+            "perf/peak_memory_gib": peak_memory_gib(),
+            "perf/fit_seconds": time.perf_counter() - began,
+        }
     if cli.trainer.is_global_zero:
         cli.folder.add_metrics(scores)
         export_model(cli.model, cli.folder.model, metadata=_metadata(cli))
@@ -112,7 +106,7 @@ def _interrupted(cli: RecipeCLI) -> int:
         _say(
             cli,
             f"\nStopped at step {cli.trainer.global_step}; the last checkpoint is kept. Go on:\n"
-            f"  python -m recipes {cli.recipe.name} --resume {_shown(cli.folder.path)}",
+            f"  {cli.command('--resume', shown(cli.folder.path))}",
         )
     else:
         _say(cli, "\nStopped before the first step: nothing is lost, and nothing was saved.")
@@ -121,9 +115,9 @@ def _interrupted(cli: RecipeCLI) -> int:
 
 def _load_best(cli: RecipeCLI) -> None:
     """Put the best checkpoint's weights into the task, where there is one."""
-    callback = cli.trainer.checkpoint_callback
-    if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
-        checkpoint = torch.load(callback.best_model_path, map_location="cpu", weights_only=True)
+    best = cli.folder.best_checkpoint
+    if best.is_file():
+        checkpoint = torch.load(best, map_location="cpu", weights_only=True)
         cli.model.load_state_dict(checkpoint["state_dict"])
 
 
@@ -139,13 +133,23 @@ def _scores_of_best(cli: RecipeCLI) -> dict[str, float]:
     return {name: value for name, value in best.items() if name.startswith("val/")}
 
 
-def _test(cli: RecipeCLI, *, checkpoint: str | None) -> None:
+def _test(cli: RecipeCLI, *, checkpoint: str | None) -> int:
     began = time.perf_counter()
-    cli.trainer.test(
-        cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
-    )
+    try:
+        cli.trainer.test(
+            cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
+        )
+    except SystemExit:
+        if cli.trainer.state.status != TrainerStatus.INTERRUPTED:
+            raise
+        if cli.folder.model.exists():
+            again = cli.command("test", "--model.backbone", shown(cli.folder.model))
+            _say(
+                cli, f"\nStopped while testing. The trained model is kept; test it:\n  {again} ..."
+            )
+        return INTERRUPTED
     if not cli.trainer.is_global_zero:
-        return
+        return 0
     scores = _plain(cli.trainer.callback_metrics)
     scores["perf/test_seconds"] = time.perf_counter() - began
     if "train" in cli.datamodule.sources.splits:
@@ -158,6 +162,7 @@ def _test(cli: RecipeCLI, *, checkpoint: str | None) -> None:
     if cli.run_logger is not None:
         cli.run_logger.log_report(report, metrics)
     _say_results(cli, report, metrics)
+    return 0
 
 
 def _predict(cli: RecipeCLI) -> None:
@@ -167,7 +172,7 @@ def _predict(cli: RecipeCLI) -> None:
     if cli.trainer.is_global_zero:
         report = cli.model.report(cli.recorder.outputs, cli.datamodule.examples("test"))
         _write_lines(cli.folder.predictions, report.predictions)
-        _say(cli, f"Predictions of the test split: {_shown(cli.folder.predictions)}")
+        _say(cli, f"Predictions of the test split: {shown(cli.folder.predictions)}")
 
 
 def _finish_scores(cli: RecipeCLI, scores: Mapping[str, float]) -> None:
@@ -205,7 +210,7 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
             },
         },
         metrics=metrics,
-        notes=data.known.get("notes", []),
+        notes=data.notes,
         tables=list(report.tables.values()) if report else [],
         pictures=pictures,
         config=cli.settings(),
@@ -219,9 +224,9 @@ def _usage(cli: RecipeCLI) -> str:
     return (
         "```python\n"
         f"from zoo import {name}\n"
-        f'task = {name}.from_run("{_shown(cli.folder.path)}")\n'
+        f'task = {name}.from_run("{shown(cli.folder.path)}")\n'
         "```\n\n"
-        f"or `python -m recipes predict {_shown(cli.folder.path)} FILE`; `model/` also loads in "
+        f"or `python -m recipes predict {shown(cli.folder.path)} FILE`; `model/` also loads in "
         "plain transformers."
     )
 
@@ -238,15 +243,17 @@ def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str
         metrics,
         [*heads, *others, "perf/tokens_per_second", "perf/fit_seconds", "perf/peak_memory_gib"],
     )
-    folder = cli.folder
-    out = console()
-    out.print(f"\nrun      {_shown(folder.path)}/")
+    folder, out = cli.folder, console()
+    out.print(f"\nrun      {shown(folder.path)}/")
     for label, path in (("report", folder.report), ("model", folder.model)):
         if path.exists():
-            out.print(f"{label:<8} {_shown(path)}")
+            out.print(f"{label:<8} {shown(path)}")
+    offline = cli.run_logger.offline_folder if cli.run_logger is not None else None
+    if offline is not None:
+        out.print(f"W&B      offline (no API key); {program('wandb')} sync {shown(offline)}")
     if folder.model.exists():
         given, file = cli.datamodule.predict_example
-        command = f"python -m recipes predict {_shown(folder.path)}"
+        command = f"{program('python')} -m recipes predict {shown(folder.path)}"
         out.print(f"next     {f'echo {given!r} | ' if given else ''}{command} {file}".rstrip())
 
 
@@ -256,7 +263,7 @@ def _metadata(cli: RecipeCLI) -> dict[str, Any]:
         "backbone": origin,
         "recipe": cli.recipe.name,
         "labels": cli.model.known_labels,
-        "max_length": cli.datamodule.max_length,
+        **cli.datamodule.window_settings,
         "encoding": cli.datamodule.encoding_key,
         "data": {"name": cli.datamodule.sources.name, "fingerprint": cli.datamodule.fingerprint},
     }
@@ -296,10 +303,3 @@ def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 def _say(cli: RecipeCLI, text: str) -> None:
     if cli.trainer.is_global_zero:
         console().print(text)
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -34,3 +34,18 @@ class DataError(ZooError):
         self.line = line
         place = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         super().__init__(place + message)
+
+
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Refuse a setting below what makes sense.
+
+    Args:
+        name: The setting, as a person types it.
+        value: What it was set to.
+        least: The smallest value that makes sense.
+
+    Raises:
+        ZooError: The value is smaller.
+    """
+    if value < least:
+        raise ZooError(f"{name} {value} is too small; it must be at least {least}.")

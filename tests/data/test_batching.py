@@ -185,9 +185,3 @@ def test_rows_are_filled_up_on_the_right() -> None:
     expected = torch.tensor([[1, 2, 3], [4, 9, 9]])
     assert torch.equal(padded([[1, 2, 3], [4]], fill=9), expected)
     assert padded([[1, 2, 3], [4]], fill=9).dtype == torch.int64
-
-
-def test_the_width_can_be_a_multiple() -> None:
-    assert padded([[1] * 9, [2]], fill=0, multiple=8).shape == (2, 16)
-    assert padded([[1] * 8], fill=0, multiple=8).shape == (1, 8)
-    assert padded([[], []], fill=0).shape == (2, 0)

@@ -5,16 +5,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from zoo.data.cache import cache_root, cached_folder, digest_of, digest_of_file
+from zoo.data.cache import cache_root, cached, digest_of, digest_of_file
+from zoo.errors import DataError
 
 _BUILDER = """
 import os, sys, time
 from pathlib import Path
-from zoo.data.cache import cached_folder
+from zoo.data.cache import cached
 
 def build(folder):
     with open(sys.argv[1], "a") as log:
@@ -22,7 +24,7 @@ def build(folder):
     time.sleep(0.5)
     (folder / "content").write_text(str(os.getpid()))
 
-print((cached_folder("things", {"a": 1}, build) / "content").read_text())
+print(cached("things", {"a": 1}, build, lambda folder: (folder / "content").read_text()))
 """
 
 
@@ -37,6 +39,11 @@ class _Builder:
         (folder / "content").write_text(f"number {len(self.folders)}")
 
 
+def _cached(kind: str, key: dict[str, object], build: Callable[[Path], None]) -> Path:
+    """The finished folder itself."""
+    return cached(kind, key, build, lambda folder: folder)
+
+
 def _left(root: Path) -> list[str]:
     """What lies in the cache, but for the locks."""
     return [path.name for path in root.rglob("*") if path.suffix != ".lock" and path.is_dir()]
@@ -44,8 +51,8 @@ def _left(root: Path) -> list[str]:
 
 def test_a_folder_is_built_once_and_found_ever_after() -> None:
     build = _Builder()
-    first = cached_folder("things", {"a": 1}, build)
-    second = cached_folder("things", {"a": 1}, build)
+    first = _cached("things", {"a": 1}, build)
+    second = _cached("things", {"a": 1}, build)
     assert first == second
     assert first.parent == cache_root() / "things"
     assert (first / "content").read_text() == "number 1"
@@ -54,15 +61,15 @@ def test_a_folder_is_built_once_and_found_ever_after() -> None:
 
 def test_it_is_built_under_another_name_than_it_is_found() -> None:
     build = _Builder()
-    assert cached_folder("things", {"a": 1}, build) != build.folders[0]
+    assert _cached("things", {"a": 1}, build) != build.folders[0]
     assert not build.folders[0].exists()
 
 
 @pytest.mark.parametrize("other", [{"a": 2}, {"b": 1}, {"a": 1, "b": 1}, {"a": "1"}, {}])
 def test_another_key_is_built_anew(other: dict[str, object]) -> None:
     build = _Builder()
-    first = cached_folder("things", {"a": 1}, build)
-    second = cached_folder("things", other, build)
+    first = _cached("things", {"a": 1}, build)
+    second = _cached("things", other, build)
     assert first != second
     assert (first / "content").read_text() == "number 1"
     assert (second / "content").read_text() == "number 2"
@@ -70,15 +77,15 @@ def test_another_key_is_built_anew(other: dict[str, object]) -> None:
 
 def test_another_kind_is_built_anew() -> None:
     build = _Builder()
-    assert cached_folder("things", {}, build) != cached_folder("others", {}, build)
+    assert _cached("things", {}, build) != _cached("others", {}, build)
     assert len(build.folders) == 2
 
 
 def test_another_format_is_built_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     build = _Builder()
-    first = cached_folder("things", {}, build)
+    first = _cached("things", {}, build)
     monkeypatch.setattr("zoo.data.cache.FORMAT", 10_000)
-    assert cached_folder("things", {}, build) != first
+    assert _cached("things", {}, build) != first
 
 
 @pytest.mark.parametrize("error", [ValueError("broken data"), KeyboardInterrupt()])
@@ -88,10 +95,10 @@ def test_what_ends_with_an_exception_leaves_nothing(error: BaseException) -> Non
         raise error
 
     with pytest.raises(type(error)):
-        cached_folder("things", {"a": 1}, build)
+        _cached("things", {"a": 1}, build)
     assert _left(cache_root()) == ["things"]
     after = _Builder()
-    assert (cached_folder("things", {"a": 1}, after) / "content").read_text() == "number 1"
+    assert (_cached("things", {"a": 1}, after) / "content").read_text() == "number 1"
 
 
 def test_threads_that_ask_together_build_once() -> None:
@@ -99,7 +106,7 @@ def test_threads_that_ask_together_build_once() -> None:
     found: list[str] = []
 
     def ask() -> None:
-        found.append((cached_folder("things", {"a": 1}, build) / "content").read_text())
+        found.append((_cached("things", {"a": 1}, build) / "content").read_text())
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
@@ -149,3 +156,24 @@ def test_a_digest_of_a_file_changes_with_one_byte(tmp_path: Path) -> None:
     assert digest_of_file(path) == expected
     path.write_bytes(b"abd")
     assert digest_of_file(path) != expected
+
+
+def test_a_folder_that_cannot_be_loaded_is_built_anew(caplog: pytest.LogCaptureFixture) -> None:
+    build = _Builder()
+
+    def load(folder: Path) -> int:
+        return int((folder / "content").read_text().removeprefix("number "))
+
+    assert cached("things", {}, build, load) == 1
+    (_cached("things", {}, build) / "content").write_text("half a num")
+    assert cached("things", {}, build, load) == 2
+    assert "is damaged" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_said_with_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="ZOO_CACHE names another"):
+        _cached("things", {}, _Builder())

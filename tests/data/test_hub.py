@@ -71,7 +71,10 @@ def test_a_file_and_a_folders_revision_are_refused(tmp_path: Path) -> None:
         (ConnectionError("Couldn't reach 'some/name' on the Hub"), "offline"),
         (TimeoutError("slow"), "offline"),
         (DatasetNotFoundError("Dataset 'some/name' doesn't exist"), "HF_TOKEN"),
-        (ValueError("Config name is missing.\nPick one among: ['a']"), r"`config`.*\['a'\]"),
+        (
+            ValueError("Config name is missing.\nPick one among: ['a']"),
+            r"--data.dataset_config.*\['a'\]",
+        ),
         (RuntimeError("Dataset scripts are no longer supported"), "Python script"),
         (KeyError("odd"), "cannot be loaded.*KeyError"),
     ],

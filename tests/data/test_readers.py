@@ -30,7 +30,12 @@ def test_a_byte_order_mark_is_dropped(tmp_path: Path) -> None:
     assert list(iter_lines(_file(tmp_path, b"\xef\xbb\xbfone\n"))) == [(1, "one")]
 
 
-@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_lines_that_end_in_carriage_returns_alone_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"old Macs.*tr '.r' '.n'"):
+        list(iter_lines(_file(tmp_path, b"one\rtwo\r")))
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
 def test_no_other_character_ends_a_line(tmp_path: Path, character: str) -> None:
     path = _file(tmp_path, f"a{character}b\nc\n")
     assert list(iter_lines(path)) == [(1, f"a{character}b"), (2, "c")]
@@ -179,7 +184,7 @@ def test_quotes_can_be_ordinary_characters(tmp_path: Path) -> None:
         ("a,b\n1,2\n1,2,3\n", 3, r"expected 2 fields \(a, b\), found 3"),
         ('a,b\n"1\n2",3\n4\n', 4, "found 1"),
         ('a,b\n1,2\n"1,2\n3,4\n', 3, "never ends"),
-        ('a,b\n"1" 2,3\n', 2, "quotes=False"),
+        ('a,b\n"1" 2,3\n', 2, "must be quoted"),
         ("a,b,a\n1,2,3\n", 1, "two columns are named 'a'"),
     ],
 )

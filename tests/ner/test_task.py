@@ -141,7 +141,7 @@ def test_the_loss_of_a_test_is_the_mean_over_all_words_however_they_are_batched(
     runner = trainer()
     runner.fit(task, data)
     (scores,) = runner.test(task, data, verbose=False)
-    assert len(list(data.test_dataloader())) == 2
+    assert len(list(data.test_dataloader())) > 1
     batch = data.collate(list(data.features("test")))
     task.eval()
     with torch.inference_mode():

@@ -155,6 +155,17 @@ def test_predicting_with_a_folder_without_a_model_is_refused(
     assert "no trained model" in refusal(capsys, "predict", str(corpus))
 
 
+def test_help_lists_the_settings_of_the_recipe_with_its_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["ner/wnut17", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for flag in ("--data.train", "--data.columns", "--model.learning_rate", "--resume"):
+        assert flag in shown
+    assert "0.0002" in shown
+    assert "--data.backbone" not in shown
+
+
 def test_print_config_shows_the_whole_recipe(corpus: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "recipes", "ner", "--print_config"],
@@ -164,3 +175,72 @@ def test_print_config_shows_the_whole_recipe(corpus: Path) -> None:
     )
     assert "class_path: zoo.NERTask" in done.stdout
     assert "max_epochs:" in done.stdout
+
+
+def test_a_run_never_writes_into_a_folder_that_holds_something(
+    capsys: pytest.CaptureFixture[str], corpus: Path
+) -> None:
+    (corpus / "mine" / "model").mkdir(parents=True)
+    (corpus / "mine" / "model" / "keep.txt").write_text("mine")
+    data = ["--data.dataset", str(corpus)]
+    assert "is not empty" in refusal(capsys, "ner", "--run_dir", "mine", *data)
+    assert "is empty; give a folder" in refusal(capsys, "ner", "--run_dir=", *data)
+    assert (corpus / "mine" / "model" / "keep.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--data.batch_size=0", "--data.batch_size 0 is too small"),
+        ("--data.num_workers=-1", "--data.num_workers -1"),
+        ("--model.learning_rate=-1", "--model.learning_rate -1"),
+        ("--model.warmup=5", "from 0 to 1"),
+        ("--model.betas=[2.0,0.9]", "--model.betas"),
+        ("--early_stopping=0", "--early_stopping 0"),
+        ("--seed_everything=-1", "-1"),
+        ("--trainer.accelerator=foo", "foo"),
+        ("--data.seed=3", "--seed_everything"),
+        ("--data.backbone=bert-base-cased", "--model.backbone"),
+        ("--data.labels=[A,B]", "Labels must be O, B-TYPE"),
+        ("--model.schedule=foo", "--model.schedule foo: expected one of 'linear', 'cosine'"),
+        ("--model.learning_rate=fast", "--model.learning_rate fast: expected a number."),
+        ("--data.scheme=FOO", "--data.scheme FOO: expected one of IOB2"),
+        ("--data.columns=3", "--data.columns 3: expected a mapping"),
+        ("--data.trian=x", "--data.trian: there is no such setting. Did you mean --data.train"),
+        ("--trainer.max_epochs=abc", "--trainer.max_epochs abc: expected a whole number."),
+        ("--data.dataset=ner-sampel", "Did you mean ner-sample?"),
+        ("--run_dir=/proc/nowhere", "/proc/nowhere"),
+        ("--trainer.val_check_interval=1000", "val_check_interval"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_by_name(
+    capsys: pytest.CaptureFixture[str], corpus: Path, tiny: object, flag: str, expected: str
+) -> None:
+    assert callable(tiny)
+    options = ["--model.backbone", str(tiny("bert")), "--trainer.logger=false"]
+    data = [] if "dataset" in flag else ["--data.dataset", str(corpus)]
+    if "backbone" in flag:
+        options = options[2:]
+    assert expected in refusal(capsys, "ner", *options, *data, flag)
+
+
+def test_flags_win_over_a_config_that_follows_them(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import recipes
+
+    (corpus / "more.yaml").write_text("trainer: {max_epochs: 7, log_every_n_steps: 3}\n")
+    recipe = recipes.load(
+        "ner",
+        [
+            *("--trainer.max_epochs=2", "--config", "more.yaml"),
+            *(f"--data.dataset={corpus}", "--trainer.logger=false"),
+        ],
+    )
+    assert recipe.trainer.max_epochs == 2
+    assert recipe.config.trainer.log_every_n_steps == 3
+
+
+def test_tables_are_no_texts_to_predict(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:
+    assert "not read from .conll" in refusal(capsys, "predict", "run", "test.conll")
+    assert "is a folder" in refusal(capsys, "predict", "run", str(corpus))

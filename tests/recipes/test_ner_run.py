@@ -176,6 +176,75 @@ def test_predict_reads_files_and_gives_one_json_object_a_text(
     assert records[3]["tags"][0] == "B-PER"
 
 
+def test_an_exported_model_is_cut_into_the_windows_it_was_trained_with(flags: list[str]) -> None:
+    from zoo import NERDataModule, backbones
+
+    windows = ["--data.max_length=12", "--data.stride=2", "--trainer.logger=false"]
+    assert main(["ner", *flags, *windows, "--run_dir=run"]) == 0
+    assert backbones.max_length_of("run/model") == 12
+    data = NERDataModule(".", backbone="run/model")
+    assert (data.max_length, data.stride) == (12, 2)
+
+
+def test_types_of_held_out_examples_are_said(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = "\n".join(f"Word{i}\tB-T{i}\nx\tO\n" for i in range(40))
+    (tmp_path / "only.conll").write_text(lines, encoding="utf-8")
+    arguments = [*flags, "--data.train=only.conll", "--run_dir=run", "--trainer.logger=false"]
+    assert main(["ner", *arguments]) == 0
+    said = capsys.readouterr().err
+    assert "8 of 40 training examples are held out" in said
+    assert said.count("never in train") == 8
+
+
+def test_a_run_that_was_moved_and_a_run_of_a_yaml_file_go_on_as_they_are_told(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ner", *flags, "--run_dir=old", "--trainer.logger=false"]) == 0
+    before = metrics_of("old")
+    Path("old").rename("new")
+    assert main(["ner", "--resume=new", "--trainer.logger=false"]) == 0
+    assert metrics_of("new")["test/f1"] == before["test/f1"]
+    assert metrics_of("new")["perf/tokens_per_second"] == before["perf/tokens_per_second"]
+    # The command that an interrupted run prints names the file that was typed, not its stem.
+    Path("mine.yaml").write_text(Path("new/config.yaml").read_text(encoding="utf-8"))
+    cli = recipes.load("mine.yaml", ["--trainer.logger=false"])
+    assert cli.command("--resume", "run").endswith("-m recipes mine.yaml --resume run")
+    assert cli.config.recipe == "ner/sample"
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_ctrl_c_while_validating_goes_on_with_every_score(
+    flags: list[str], epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo import NERTask
+
+    assert main(["ner", *flags, "--run_dir=whole", "--trainer.logger=false"]) == 0
+    step = NERTask.validation_step
+
+    def interrupting(self: NERTask, batch: Any, batch_index: int) -> None:
+        step(self, batch, batch_index)
+        if batch_index == 1 and self.current_epoch == epoch and not self.trainer.sanity_checking:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NERTask, "validation_step", interrupting)
+        stopping = ["--early_stopping=5", "--trainer.logger=false"]
+        assert main(["ner", *flags, *stopping, "--run_dir=run"]) == 130
+    assert main(["ner", "--resume=run", "--trainer.logger=false"]) == 0
+
+    def scores(run: str) -> list[tuple[int, float]]:
+        lines = Path(run, "history.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        return [(row["step"], row["val/f1"]) for row in rows if "val/f1" in row]
+
+    # Dropout draws anew after the stop, so only what came before it is the same number.
+    assert [step for step, _ in scores("run")] == [step for step, _ in scores("whole")]
+    assert scores("run")[0] == scores("whole")[0]
+    assert metrics_of("run")["test/f1"] > 0.9
+
+
 def test_early_stopping_ends_a_run_that_no_longer_improves(flags: list[str]) -> None:
     arguments = ["--trainer.max_epochs=30", "--early_stopping=1", "--trainer.logger=false"]
     assert main(["ner", "fit", *flags, *arguments, "--run_dir=run"]) == 0

@@ -65,7 +65,7 @@ def _page(**changes: object) -> str:
 
 def test_a_page_begins_with_its_title_and_the_facts() -> None:
     page = _page(facts={"task": "ner", "threads": 2})
-    assert page.startswith("# sample: run-1\n\n\n- **task**: ner\n- **threads**: 2")
+    assert page.startswith("# sample: run-1\n\n- **task**: ner\n- **threads**: 2")
     assert page.endswith("\n")
 
 
@@ -73,7 +73,7 @@ def test_what_there_is_not_has_no_heading() -> None:
     assert "##" not in _page()
 
 
-def test_scores_are_listed_without_those_of_each_type_but_with_baselines() -> None:
+def test_scores_are_listed_by_weight_without_those_of_each_type() -> None:
     page = _page(
         metrics={"test/f1": 0.5, "test/f1/PER": 0.6, "baseline/lookup/f1": 0.25, "perf/s": 1234.0}
     )
@@ -81,9 +81,9 @@ def test_scores_are_listed_without_those_of_each_type_but_with_baselines() -> No
     assert rows == [
         ["score", "value"],
         ["---", "---"],
+        ["test/f1", "0.500"],
         ["baseline/lookup/f1", "0.250"],
         ["perf/s", "1,234"],
-        ["test/f1", "0.500"],
     ]
 
 

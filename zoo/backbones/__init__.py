@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         load_config,
         load_model,
         load_tokenizer,
+        longest_input,
         max_length_of,
         quiet_transformers,
     )
@@ -32,6 +33,7 @@ __all__ = [
     "load_config",
     "load_model",
     "load_tokenizer",
+    "longest_input",
     "max_length_of",
     "metadata",
     "model_folder",
@@ -49,6 +51,7 @@ _LAZY = {
             "load_config",
             "load_model",
             "load_tokenizer",
+            "longest_input",
             "max_length_of",
             "quiet_transformers",
         ),

@@ -76,15 +76,24 @@ def load_tokenizer(backbone: str) -> "TokenizersBackend":
 
 
 def max_length_of(backbone: str) -> int:
-    """Longest input in tokens, special tokens included, capped at what is usual to train with."""
+    """Longest input in tokens used unless asked for more: the longest there is, but at most 512.
+
+    Of an exported model it is the length that it was trained with.
+    """
+    trained_with = metadata(backbone).get("max_length")
+    return int(trained_with or min(longest_input(backbone), USUAL_MAX_LENGTH))
+
+
+def longest_input(backbone: str) -> int:
+    """Longest input in tokens that the model can take, special tokens included."""
     source = resolve(backbone)
     if source.spec is not None:
-        return min(source.spec.max_length, USUAL_MAX_LENGTH)
+        return source.spec.max_length
     config = load_config(backbone)
     positions = getattr(config, "max_position_embeddings", None) or USUAL_MAX_LENGTH
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= 2  # their position ids start after the padding index
-    return min(int(positions), USUAL_MAX_LENGTH)
+    return int(positions)
 
 
 def head_labels(backbone: str, head: Head) -> list[str] | None:
@@ -255,7 +264,7 @@ __all__ = [
     "load_config",
     "load_model",
     "load_tokenizer",
+    "longest_input",
     "max_length_of",
-    "metadata",
     "quiet_transformers",
 ]

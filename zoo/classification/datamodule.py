@@ -1,6 +1,5 @@
 """Labelled texts, or pairs of texts, as batches."""
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +20,6 @@ from zoo.data.datamodule import TextDataModule
 from zoo.data.sources import Sources, Split
 from zoo.data.tables import write_table
 from zoo.errors import DataError
-
-log = logging.getLogger(__name__)
 
 
 class ClassificationDataModule(TextDataModule):
@@ -108,7 +105,6 @@ class ClassificationDataModule(TextDataModule):
         self.header = header
         self.quotes = quotes
         self._labels = labels
-        self._told = False
         self.long_texts: LongTexts = long_texts
 
     @property
@@ -168,18 +164,14 @@ class ClassificationDataModule(TextDataModule):
             given = self.weights_labels  # nothing to train on: the head stays as it is
         if given is not None:
             new = [name for name in own if name not in given]
-            self._tell_unknown(new)
+            if new:
+                self.note(
+                    f"The weights do not know the label {named(new, ' or ')}: each of them counts "
+                    "as missed."
+                )
             return [*given, *new]
         head = self.weights_labels
         return head if head is not None and set(head) == set(own) else own
-
-    def _tell_unknown(self, labels: Sequence[str]) -> None:
-        if labels and not self._told:
-            self._told = True
-            log.warning(
-                "The weights do not know the label %s: each of them counts as missed.",
-                named(labels, " or "),
-            )
 
     @property
     def encoding_key(self) -> dict[str, Any]:
@@ -215,8 +207,7 @@ class ClassificationDataModule(TextDataModule):
                 f"{count} of {len(cut)} {split} texts are longer than {self.max_length} tokens: "
                 f"only their {kept} read ({int(cut.sum()):,} tokens left out)."
             )
-            log.warning(note)
-            self.known["notes"].append(note)
+            self.note(note)
         return features
 
     @cached_property

@@ -143,10 +143,9 @@ def _rank_and_world() -> tuple[int, int]:
     return 0, 1
 
 
-def padded(rows: list[list[int]], *, fill: int, multiple: int = 1) -> torch.Tensor:
+def padded(rows: list[list[int]], *, fill: int) -> torch.Tensor:
     """Rows of unequal length as one int64 tensor `[rows, longest]`, filled up on the right."""
     width = max((len(row) for row in rows), default=0)
-    width = -(-width // multiple) * multiple
     return torch.tensor([row + [fill] * (width - len(row)) for row in rows], dtype=torch.long)
 
 

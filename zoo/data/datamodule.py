@@ -1,6 +1,7 @@
 """The base of all datamodules: reads, encodes once into a cache, batches."""
 
 import hashlib
+import json
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,10 +16,10 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from zoo import backbones
 from zoo.data.batching import EvaluationSampler, LengthGroupedSampler, Lengths
-from zoo.data.cache import cached_folder, digest_of
+from zoo.data.cache import cached, digest_of
 from zoo.data.sources import Sources, Split, find_sources
 from zoo.data.tables import CHUNK, Rows, read_table, write_table
-from zoo.errors import DataError
+from zoo.errors import DataError, check_at_least
 
 if TYPE_CHECKING:
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
@@ -78,6 +79,11 @@ class TextDataModule(LightningDataModule):
         num_workers: int = 0,
     ):
         super().__init__()
+        check_at_least("--data.batch_size", batch_size, 1)
+        check_at_least("--data.num_workers", num_workers, 0)
+        check_at_least("--data.seed", seed, 0)
+        #: What the user was told about the data.
+        self.notes: list[str] = []
         self.dataset = dataset
         self.dataset_config = dataset_config
         self.files: dict[Split, str | None] = {
@@ -143,17 +149,20 @@ class TextDataModule(LightningDataModule):
     @cached_property
     def max_length(self) -> int:
         """Longest input in tokens, special tokens included."""
-        longest = backbones.max_length_of(self.backbone)
         if self._max_length is None:
-            return longest
-        spec = backbones.resolve(self.backbone).spec
-        limit = spec.max_length if spec else longest
+            return backbones.max_length_of(self.backbone)
+        limit = backbones.longest_input(self.backbone)
         if self._max_length > limit:
             raise DataError(
                 f"--data.max_length {self._max_length} is more than {self.backbone} can take "
                 f"({limit} tokens)."
             )
         return self._max_length
+
+    @property
+    def window_settings(self) -> dict[str, Any]:
+        """How texts are cut: what an exported model needs to know to cut them so again."""
+        return {"max_length": self.max_length}
 
     @property
     def labels(self) -> list[str]:
@@ -189,18 +198,26 @@ class TextDataModule(LightningDataModule):
         return {"family": self.family, "sources": self.sources.key, "reading": self.reading_key}
 
     @cached_property
-    def _reading(self) -> tuple[Path, dict[str, Any]]:
-        import json
-
+    def _reading(self) -> tuple[dict[Split, datasets.Dataset], dict[str, Any]]:
         def build(folder: Path) -> None:
             known = self.read(self.sources, folder)
             (folder / "known.json").write_text(json.dumps(known), encoding="utf-8")
 
-        folder = cached_folder("examples", self._example_key, build)
-        known: dict[str, Any] = json.loads((folder / "known.json").read_text(encoding="utf-8"))
-        for note in known.get("notes", []):
-            log.warning(note)
-        return folder, known
+        def load(folder: Path) -> tuple[dict[Split, datasets.Dataset], dict[str, Any]]:
+            known: dict[str, Any] = json.loads((folder / "known.json").read_text(encoding="utf-8"))
+            splits = self.sources.splits
+            return {split: read_table(folder / f"{split}.arrow") for split in splits}, known
+
+        tables, known = cached("examples", self._example_key, build, load)
+        for note in known["notes"]:
+            self.note(note)
+        return tables, known
+
+    def note(self, sentence: str) -> None:
+        """Tell the user something about the data, once; it also goes into the report."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+            log.warning(sentence)
 
     @property
     def known(self) -> dict[str, Any]:
@@ -209,8 +226,7 @@ class TextDataModule(LightningDataModule):
 
     @cached_property
     def _examples(self) -> dict[Split, datasets.Dataset]:
-        folder, _ = self._reading
-        tables = {split: read_table(folder / f"{split}.arrow") for split in self.sources.splits}
+        tables = dict(self._reading[0])
         missing: list[Split] = [
             split for split in ("validation", "test") if "train" in tables and split not in tables
         ]
@@ -233,13 +249,10 @@ class TextDataModule(LightningDataModule):
             split: table.select(np.sort(order[i * size : (i + 1) * size]))
             for i, split in enumerate(missing)
         }
-        log.warning(
-            "No %s data was given: %d of %d training examples are held out%s (seed %d).",
-            " or ".join(missing),
-            size * len(missing),
-            len(table),
-            ", half for each" if len(missing) == 2 else "",
-            HELD_OUT_SEED,
+        self.note(
+            f"No {' or '.join(missing)} data was given: {size * len(missing)} of {len(table)} "
+            f"training examples are held out{', half for each' if len(missing) == 2 else ''} "
+            f"(seed {HELD_OUT_SEED})."
         )
         rest = table.select(np.sort(order[size * len(missing) :]))
         return {**held, "train": rest}
@@ -296,7 +309,7 @@ class TextDataModule(LightningDataModule):
         def build(folder: Path) -> None:
             write_table(folder / "features.arrow", rows(), self.feature_columns)
 
-        return read_table(cached_folder("features", key, build) / "features.arrow")
+        return cached("features", key, build, lambda folder: read_table(folder / "features.arrow"))
 
     def _lengths(self, split: Split) -> Lengths:
         import pyarrow.compute as pc
@@ -326,9 +339,7 @@ class TextDataModule(LightningDataModule):
 
     def _evaluation_loader(self, split: Split) -> StatefulDataLoader:
         documents = np.asarray(self.features(split).data.column("example"), dtype=np.int64)
-        sampler = EvaluationSampler(
-            self._lengths(split), documents, batch_size=max(self.batch_size, 32)
-        )
+        sampler = EvaluationSampler(self._lengths(split), documents, batch_size=self.batch_size)
         return self._loader(split, sampler)
 
     def _loader(self, split: Split, sampler: Any) -> StatefulDataLoader:

@@ -1,5 +1,6 @@
 """From what the user names (a sample, a folder, a Hub id, single files) to one source per split."""
 
+import difflib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ _SPLIT_NAMES: dict[Split, str] = {
     "validation": "validation|valid|val|devel|development|dev",
     "test": "test|testing",
 }
-_NOT_DATA = {".md", ".py", ".json.license", ".license"}
+_NOT_DATA = {".md", ".py", ".license", ".bak"}
 
 
 @dataclass
@@ -79,6 +80,12 @@ def find_sources(
             return _of_files(found, dataset)
     elif dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
         raise DataError("There is no such folder (given as --data.dataset).", path=dataset)
+    elif "/" not in dataset:
+        near = difflib.get_close_matches(dataset, samples.names(), n=1)
+        if near:
+            raise DataError(
+                f"There is no sample of that name. Did you mean {near[0]}?", path=dataset
+            )
     rows = load_hub(dataset, config=config, revision=None)
     splits: dict[Split, Any] = {}
     for name, table in rows.items():
@@ -95,9 +102,11 @@ def find_sources(
 
 
 def _of_files(files: dict[Split, Path], name: str) -> Sources:
-    return Sources(
-        dict(files), name, {split: digest_of_file(path) for split, path in files.items()}
-    )
+    # The name too: what reading notes on a file names it.
+    key: dict[str, str] = {
+        split: f"{path.name} {digest_of_file(path)}" for split, path in files.items()
+    }
+    return Sources(dict(files), name, key)
 
 
 def _split_of(name: str) -> Split | None:
@@ -111,8 +120,7 @@ def _files_in(folder: Path) -> dict[Split, Path]:
     """Files of a folder whose names say which split they are; empty for a Hub layout."""
     found: dict[Split, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        split = _split_of(path.stem if path.stem else path.name)
-        split = split or _split_of(path.name)
+        split = None if path.name.startswith(".") else _split_of(path.name)
         if path.is_file() and split is not None and path.suffix not in _NOT_DATA:
             found.setdefault(split, []).append(path)
     for split, paths in found.items():

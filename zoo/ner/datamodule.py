@@ -1,14 +1,15 @@
 """Sentences with entity tags as batches."""
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from datasets import Features, List, Value
 
+from zoo import backbones
 from zoo.data.batching import padded
 from zoo.data.datamodule import TextDataModule
 from zoo.data.sources import Sources, Split
@@ -20,7 +21,8 @@ from zoo.ner.metrics import EntityF1
 from zoo.ner.reading import ReadingNotes, TaggedSentence, read_sentences
 from zoo.ner.reading.schemes import Scheme, SchemeDetector, to_iob2
 
-log = logging.getLogger(__name__)
+#: Overlap of windows in tokens, unless told.
+USUAL_STRIDE = 64
 
 
 class NERDataModule(TextDataModule):
@@ -34,12 +36,14 @@ class NERDataModule(TextDataModule):
         test: A file.
         columns: Which column is what (`tokens`, `tags`, `text`, `spans`), by name or 0-based
             position (negative from the end); found from the data if None.
-        scheme: The tag scheme of the files; recognised from the tags if None.
+        scheme: The tag scheme of the files (IOB2, IOB1, IO, BIOES, BILOU, BMES); recognised from
+            the tags if None.
         labels: Labels in the order of their ids, as those of trained weights; types that only the
             data has are appended. Found from the data if None.
         backbone: Whose tokenizer to use; a fine-tuned folder also gives the labels' order.
         max_length: Longest window in tokens; the backbone's own (at most 512) if None.
-        stride: Overlap in tokens of neighbouring windows of a document longer than `max_length`.
+        stride: Overlap in tokens of neighbouring windows of a document longer than `max_length`;
+            64, or what an exported model was trained with, if None.
         batch_size: Windows in a batch of one process.
         seed: Fixes the order of the training examples.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
@@ -84,7 +88,7 @@ class NERDataModule(TextDataModule):
         labels: list[str] | None = None,
         backbone: str = "minilm-l6",
         max_length: int | None = None,
-        stride: int = 64,
+        stride: int | None = None,
         batch_size: int = 32,
         seed: int = 42,
         num_workers: int = 0,
@@ -104,8 +108,17 @@ class NERDataModule(TextDataModule):
         )
         self.scheme = scheme
         self._labels = labels
-        self._told = False
-        self.stride = stride
+        self._stride = stride
+
+    @cached_property
+    def stride(self) -> int:
+        """Overlap in tokens of neighbouring windows of a long document."""
+        return stride_of(self.backbone) if self._stride is None else self._stride
+
+    @property
+    def window_settings(self) -> dict[str, Any]:
+        """How documents are cut: what an exported model needs to know to cut them so again."""
+        return {"max_length": self.max_length, "stride": self.stride}
 
     @property
     def reading_key(self) -> dict[str, Any]:
@@ -118,7 +131,7 @@ class NERDataModule(TextDataModule):
         Raises:
             DataError: A file cannot be read or its tags follow no known scheme; with its line.
         """
-        known: dict[str, Any] = {"notes": [], "types": {}, "schemes": {}, "sentences": {}}
+        known: dict[str, Any] = {"notes": [], "types": {}, "schemes": {}}
         for split, source in sources.splits.items():
             scheme, orphans = self._recognise(sources, split)
             notes = ReadingNotes(orphan_inside_tags=orphans)
@@ -126,12 +139,10 @@ class NERDataModule(TextDataModule):
             rows = self._rows(
                 read_sentences(source, columns=self.columns, notes=notes), scheme, types
             )
-            count = write_table(folder / f"{split}.arrow", rows, self.example_columns)
-            known["sentences"][split] = count
+            write_table(folder / f"{split}.arrow", rows, self.example_columns)
             known["types"][split] = dict(types)
             known["schemes"][split] = str(scheme)
             known["notes"] += [f"{note}." for note in notes.sentences()]
-        known["notes"] += _notes_on_types(known["types"])
         return known
 
     def _recognise(self, sources: Sources, split: Split) -> tuple[Scheme, int]:
@@ -157,14 +168,30 @@ class NERDataModule(TextDataModule):
                 "offsets": sentence.offsets,
             }
 
+    @cached_property
+    def types(self) -> dict[Split, Counter[str]]:
+        """How many entities of each type each split has, after holding out."""
+        found: dict[Split, Counter[str]] = {
+            split: Counter(types) for split, types in self.known["types"].items()
+        }
+        for split, examples in self.splits().items():
+            if split not in found:
+                found[split] = Counter(
+                    tag[2:] for tags in examples["tags"] for tag in tags if tag.startswith("B-")
+                )
+                found["train"] = found["train"] - found[split]
+        for note in _notes_on_types(found):
+            self.note(note)
+        return found
+
     def find_labels(self) -> list[str]:
         """BIO labels in the order of their ids: given ones first, then those of the data.
 
         Raises:
             DataError: There is not one entity in the data.
         """
-        of_splits = self.known["types"]
-        in_train = sorted(of_splits.get("train", {}))
+        of_splits = self.types
+        in_train = sorted(of_splits.get("train", ()))
         others = sorted({name for types in of_splits.values() for name in types} - set(in_train))
         own = bio_labels([*in_train, *others])
         given = self._labels
@@ -172,7 +199,11 @@ class NERDataModule(TextDataModule):
             given = self.weights_labels  # nothing to train on: the head stays as it is
         if given is not None:
             new = [name for name in types_of(own) if f"B-{name}" not in given]
-            self._tell_unknown(new)
+            if new:
+                self.note(
+                    f"The weights do not know the entity type {' or '.join(new)}: each of them "
+                    "counts as missed."
+                )
             return [*given, *bio_labels(new)[1:]]
         if len(own) == 1:
             raise DataError(
@@ -183,14 +214,6 @@ class NERDataModule(TextDataModule):
         head = self.weights_labels
         return head if head is not None and set(head) == set(own) else own
 
-    def _tell_unknown(self, types: Sequence[str]) -> None:
-        if types and not self._told:
-            self._told = True
-            log.warning(
-                "The weights do not know the entity type %s: each of them counts as missed.",
-                " or ".join(types),
-            )
-
     @property
     def encoding_key(self) -> dict[str, Any]:
         """Settings that change the features of the same examples."""
@@ -200,17 +223,15 @@ class NERDataModule(TextDataModule):
         """Windows of each document, with the label ids of the words that belong to each."""
         ids = {label: index for index, label in enumerate(self.labels)}
         ids.setdefault(OUTSIDE, 0)
-        if not 0 <= self.stride < self.max_length - 2:
-            raise DataError(
-                f"--data.stride {self.stride} must be at least 0 and below --data.max_length "
-                f"{self.max_length} less the special tokens."
+        try:
+            documents = encode_documents(
+                [example["tokens"] for example in examples],
+                tokenizer=self.tokenizer,
+                max_length=self.max_length,
+                stride=self.stride,
             )
-        documents = encode_documents(
-            [example["tokens"] for example in examples],
-            tokenizer=self.tokenizer,
-            max_length=self.max_length,
-            stride=self.stride,
-        )
+        except ValueError as error:
+            raise DataError(f"--data.max_length and --data.stride do not fit: {error}") from error
         for example, windows in zip(examples, documents, strict=True):
             tags = example["tags"]
             yield [
@@ -251,6 +272,11 @@ class NERDataModule(TextDataModule):
             yield example["tokens"], example["tags"]
 
 
+def stride_of(backbone: str) -> int:
+    """Overlap of windows in tokens: of an exported model the one it was trained with."""
+    return int(backbones.metadata(backbone).get("stride", USUAL_STRIDE))
+
+
 def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict[str, Any]:
     """A padded batch from encoded windows.
 
@@ -280,13 +306,13 @@ def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict
     }
 
 
-def _notes_on_types(types: Mapping[str, Mapping[str, int]]) -> list[str]:
+def _notes_on_types(types: Mapping[Split, Mapping[str, int]]) -> list[str]:
     train = types.get("train")
     if train is None:
         return []
     return [
         f"Entity type {name} occurs in {split} ({count} times) but never in train: it cannot be "
-        "learned, and each of them counts as missed."
+        "learned, and each that is not guessed counts as missed."
         for split, counts in types.items()
         for name, count in sorted(counts.items())
         if name not in train

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from zoo import backbones
 from zoo.data.words import split_words
-from zoo.errors import DataError, ZooError
+from zoo.errors import DataError, ZooError, check_at_least
 from zoo.ner.encoding import (
     IGNORED,
     BioDecoder,
@@ -52,11 +52,13 @@ class NERTask(FineTuningTask):
         labels: BIO labels in the order of their ids (`data.labels`).
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up.
+        schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
-        max_length: Longest window in tokens in `predict`; the backbone's own if None.
-        stride: Overlap of windows in tokens in `predict`.
+        max_length: Longest window in tokens in `predict`; if None the backbone's own (at most
+            512), or what an exported model was trained with.
+        stride: Overlap of windows in tokens in `predict`; if None 64, or what an exported model
+            was trained with.
     """
 
     family = "ner"
@@ -74,7 +76,7 @@ class NERTask(FineTuningTask):
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
         max_length: int | None = None,
-        stride: int = 64,
+        stride: int | None = None,
     ):
         super().__init__(
             backbone,
@@ -216,6 +218,7 @@ class NERTask(FineTuningTask):
         Raises:
             RunError: The task has no trained head.
         """
+        check_at_least("batch_size", batch_size, 1)
         if isinstance(texts, str):
             texts = [texts]
         found: list[NERPrediction] = []
@@ -244,14 +247,14 @@ class NERTask(FineTuningTask):
     def _predict(
         self, texts: Sequence[str | Sequence[str]], batch_size: int
     ) -> list[NERPrediction]:
-        from zoo.ner.datamodule import collate
+        from zoo.ner.datamodule import collate, stride_of
 
         splits = [_located_words(text) for text in texts]
         documents = encode_documents(
             [[word for word, _, _ in words] for words in splits],
             tokenizer=self.tokenizer,
             max_length=self.max_length or backbones.max_length_of(self.backbone),
-            stride=self.stride,
+            stride=stride_of(self.backbone) if self.stride is None else self.stride,
         )
         rows = [
             {**window._asdict(), "example": example, "window": number, "windows": len(windows)}
@@ -320,6 +323,8 @@ class _WindowMerger:
 def _located_words(text: str | Sequence[str]) -> list[tuple[str, int, int]]:
     if isinstance(text, str):
         return split_words(text)
+    if not all(isinstance(word, str) for word in text or ()) or text is None:
+        raise ZooError(f"A text is a string or a list of strings, but this was given: {text!r}")
     words, at = [], 0
     for word in text:
         words.append((word, at, at + len(word)))
@@ -346,7 +351,12 @@ def _prediction(
 
 
 def _check_labels(labels: Sequence[str]) -> None:
-    missing = [f"B-{name}" for name in types_of(labels) if f"B-{name}" not in labels]
+    missing = [
+        f"{prefix}-{name}"
+        for name in types_of(labels)
+        for prefix in ("B", "I")
+        if f"{prefix}-{name}" not in labels
+    ]
     if "O" not in labels or missing:
         raise ZooError(
             f"Labels must be O, B-TYPE, I-TYPE, ... (such as {bio_labels(['PER'])}); "

@@ -1,8 +1,11 @@
 """What a person sees in the terminal: progress, the scores, where things are, what to do next."""
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -53,7 +56,7 @@ class EpochLines(Callback):
 
     def __init__(self, monitor: str):
         self.monitor = monitor
-        self._began = 0.0
+        self._began: float | None = None
         self._losses: list[float] = []
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,7 +73,7 @@ class EpochLines(Callback):
         batch_idx: int,
     ) -> None:
         """Note the loss now and then."""
-        if trainer.global_step % LOG_EVERY == 0 or trainer.is_last_batch:
+        if batch_idx % LOG_EVERY == 0 or trainer.is_last_batch:
             self._losses.append(float(outputs["loss"]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -83,7 +86,8 @@ class EpochLines(Callback):
         score = trainer.callback_metrics.get(self.monitor)
         if score is not None:
             parts.append(f"{self.monitor} {float(score):.3f}")
-        parts.append(f"{time.perf_counter() - self._began:.0f} s")
+        if self._began is not None:
+            parts.append(f"{time.perf_counter() - self._began:.0f} s")
         console().print("  ".join(parts))
 
 
@@ -91,6 +95,24 @@ def progress(monitor: str) -> list[Callback]:
     """The bar in a terminal, and a line an epoch in any case."""
     lines = EpochLines(monitor)
     return [ProgressBar(), lines] if sys.stdout.isatty() else [lines]
+
+
+def program(name: str) -> str:
+    """How to call a program that lies beside this Python, where the shell would not find it."""
+    ours = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and Path(found).resolve() == ours.resolve() and Path(found) == ours:
+        return name
+    return shown(ours) if ours.exists() else name
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it here."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would leave the environment
+    try:
+        return str(absolute.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def print_table(table: Table) -> None:

@@ -1,6 +1,7 @@
 """Ctrl-C that loses nothing: the step ends, a checkpoint is written, the way back told."""
 
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -13,7 +14,9 @@ class GracefulInterrupt(Callback):
     """Stops after the current step on Ctrl-C, with a checkpoint to go on from.
 
     Lightning on its own drops what came after the last checkpoint, and could be stopped in the
-    middle of an optimizer step. A second Ctrl-C stops at once.
+    middle of an optimizer step. After the last step of an epoch its validation comes first: a
+    checkpoint from within it would go on without that epoch's score. A second Ctrl-C stops at
+    once, with the checkpoint before.
 
     Args:
         folder: The run's folder.
@@ -26,6 +29,7 @@ class GracefulInterrupt(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen to Ctrl-C."""
+        self.asked = False
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, self._interrupt)
 
@@ -33,6 +37,7 @@ class GracefulInterrupt(Callback):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        print("\nStopping after this step; Ctrl-C again stops at once.", file=sys.stderr)  # noqa: T201
 
     def on_train_batch_end(
         self,
@@ -43,16 +48,13 @@ class GracefulInterrupt(Callback):
         batch_idx: int,
     ) -> None:
         """Save and stop, if asked to."""
-        if self.asked:
+        if self.asked and not trainer.is_last_batch:
             trainer.save_checkpoint(self.folder.last_checkpoint)
             raise KeyboardInterrupt
 
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, *_: Any
-    ) -> None:
-        """While validating there is nothing new to save: the weights have not changed since."""
-        if self.asked and not trainer.sanity_checking:
-            trainer.save_checkpoint(self.folder.last_checkpoint)
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop between two epochs, if asked to: the one before is saved with its score."""
+        if self.asked:
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

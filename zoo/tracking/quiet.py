@@ -29,6 +29,9 @@ def quiet() -> None:
         "Checkpoint directory .* exists and is not empty",
     ):
         warnings.filterwarnings("ignore", message=message)
+    from datasets import disable_progress_bars
+
+    disable_progress_bars()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     notes = logging.StreamHandler(sys.stderr)
     notes.setFormatter(logging.Formatter("note: %(message)s"))

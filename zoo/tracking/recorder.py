@@ -19,6 +19,7 @@ class Recorder(Callback):
     def __init__(self, folder: RunFolder):
         self.folder = folder
         self.outputs: list[Any] = []
+        self._written = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder, in the first process."""
@@ -29,6 +30,7 @@ class Recorder(Callback):
         """Of a run that goes on from a checkpoint, forget what came after that checkpoint."""
         if trainer.is_global_zero:
             self.folder.cut_history(trainer.global_step)
+            self._written = trainer.global_step
 
     def on_train_batch_end(
         self,
@@ -39,10 +41,10 @@ class Recorder(Callback):
         batch_idx: int,
     ) -> None:
         """A line with the loss, as often as Lightning logs."""
-        if (
-            trainer.is_global_zero
-            and trainer.global_step % getattr(trainer, "log_every_n_steps", 50) == 0
-        ):
+        step, every = trainer.global_step, getattr(trainer, "log_every_n_steps", 0)
+        # With gradient accumulation several batches end at the same step.
+        if trainer.is_global_zero and every and step % every == 0 and step > self._written:
+            self._written = step
             names = ("train/loss", "train/lr")
             self._write(trainer, {name: trainer.callback_metrics.get(name) for name in names})
 

@@ -62,6 +62,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def best_checkpoint(self) -> Path:
+        """The weights that are tested and exported."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
     def last_checkpoint(self) -> Path:
         """Where training goes on."""
         return self.checkpoints / "last.ckpt"
@@ -75,7 +80,10 @@ class RunFolder:
         """Add scores to `metrics.json`, and return all that are in it now."""
         known: dict[str, float] = {}
         if self.metrics.is_file():
-            known = json.loads(self.metrics.read_text(encoding="utf-8"))
+            try:
+                known = json.loads(self.metrics.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise RunError(f"{self.metrics} is damaged ({error}). Move it away.") from error
         known |= metrics
         write_atomically(self.metrics, json.dumps(dict(sorted(known.items())), indent=2) + "\n")
         return known
@@ -96,8 +104,13 @@ class RunFolder:
         """All lines of `history.jsonl`."""
         if not self.history.is_file():
             return []
-        lines = self.history.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        rows = []
+        for line in self.history.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # a crash can cut the last line
+                continue
+        return rows
 
 
 def choose_run_folder(*, task: str, recipe: str, chosen: str | None) -> RunFolder:
@@ -113,12 +126,19 @@ def choose_run_folder(*, task: str, recipe: str, chosen: str | None) -> RunFolde
         return RunFolder(Path(inherited))
     if chosen is not None:
         path = Path(chosen).expanduser()
+        if not chosen.strip():
+            raise RunError("--run_dir is empty; give a folder, or leave it out.")
         if path.exists() and not path.is_dir():
             raise RunError(f"--run_dir {path} is a file; give a folder.")
-        if (path / "checkpoints").exists():
+        if RunFolder(path).checkpoints.exists():
             raise RunError(
                 f"--run_dir {path} holds a run already. Give another folder, or go on with it: "
                 f"--resume {path}"
+            )
+        if path.is_dir() and any(path.iterdir()):
+            raise RunError(
+                f"--run_dir {path} is not empty, and a run would write over what is in it. Give a "
+                "new folder."
             )
     else:
         slug = re.sub(r"[^a-zA-Z0-9.]+", "-", recipe).strip("-") or "run"

@@ -45,7 +45,8 @@ class RunLogger(WandbLogger):
     ):
         super().__init__(
             name=name,
-            save_dir=str(folder),
+            # W&B's own process writes the files, and stays in the folder where it was started.
+            save_dir=str(folder.absolute()),
             project=project or os.environ.get("WANDB_PROJECT") or PROJECT,
             offline=not has_account(),
             group=group,

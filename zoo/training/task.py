@@ -12,7 +12,7 @@ from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from zoo import backbones
-from zoo.errors import RunError
+from zoo.errors import RunError, ZooError, check_at_least
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ class FineTuningTask(LightningModule):
         betas: tuple[float, float] = (0.9, 0.999),
     ):
         super().__init__()
+        for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
+            check_at_least(f"--model.{name}", value, 0)
+        if not 0 <= warmup <= 1:
+            raise ZooError(f"--model.warmup {warmup} is a share of all steps: from 0 to 1.")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ZooError(f"--model.betas {list(betas)} must both be from 0 to below 1.")
         self.backbone = backbone
         self.labels = list(labels)
         self.learning_rate = learning_rate

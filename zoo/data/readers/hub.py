@@ -66,7 +66,7 @@ def _explain(error: Exception, local: bool, config: str | None, revision: str | 
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, ValueError) and "onfig" in said:
-        return f"the configuration must be chosen with `config` (now {config!r}): {_full(error)}"
+        return f"choose --data.dataset_config (now {config!r}): {_full(error)}"
     if local:
         if isinstance(error, DatasetGenerationError) and error.__cause__ is not None:
             said = f"{said} {error.__cause__}"

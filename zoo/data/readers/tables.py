@@ -53,7 +53,10 @@ def iter_csv(
         if len(row) != len(names):
             raise DataError(
                 f"expected {len(names)} fields ({', '.join(names)}), found {len(row)}."
-                + (" If quotes are ordinary characters here, read with quotes=False." * quotes),
+                + (
+                    " A field with quotes or line breaks must be quoted, its quotes doubled."
+                    * quotes
+                ),
                 path=path,
                 line=number,
             )
@@ -106,7 +109,7 @@ def _rows(path: Path, delimiter: str | None, quotes: bool) -> Iterator[tuple[int
             else:
                 problem = f"a quoted field is broken ({error})"
             raise DataError(
-                f"{problem}. If quotes are ordinary characters here, read with quotes=False.",
+                f"{problem}. A field with quotes must be quoted, its quotes doubled.",
                 path=path,
                 line=number,
             ) from None

@@ -56,6 +56,13 @@ def iter_lines(path: Path) -> Iterator[tuple[int, str]]:
                     raw = raw.removeprefix(codecs.BOM_UTF8)
                     if not raw:
                         raise DataError("the file is empty.", path=path)
+                    if b"\r" in raw.rstrip(b"\r\n"):
+                        raise DataError(
+                            "lines end in carriage returns alone, as on old Macs. Convert it: "
+                            rf"tr '\r' '\n' < {path.name} > {path.stem}.lf{path.suffix}",
+                            path=path,
+                            line=1,
+                        )
                 try:
                     line = raw.decode("utf-8")
                 except UnicodeDecodeError as error:

@@ -168,7 +168,7 @@ def _tag_column(rows: list[list[str]], width: int, path: Path, number: int) -> i
     if best < 0.5:
         raise DataError(
             "no column looks like tags (O, B-PER, ...). If one is, say so: "
-            "columns={'tokens': 0, 'tags': 1}.",
+            "--data.columns '{tokens: 0, tags: 1}'.",
             path=path,
             line=number,
         )

@@ -94,8 +94,8 @@ def record_columns(
             return pair[0] == "tokens", chosen[pair[0]], chosen[pair[1]]
     raise DataError(
         "neither tokens with tags nor text with entities are here. Found: "
-        f"{', '.join(found)}. Name the columns, such as columns={{'tokens': 'words', "
-        "'tags': 'ner'}, or 'text' and 'spans'.",
+        f"{', '.join(found)}. Name the columns, such as --data.columns '{{tokens: words, "
+        "tags: ner}', or text and spans.",
         path=path,
     )
 

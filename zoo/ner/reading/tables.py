@@ -51,7 +51,7 @@ def read_table(
     if not {"tokens", "tags"} <= set(chosen):
         raise DataError(
             f"the header names no column for tokens and tags; found: {', '.join(header)}. Name "
-            "them, such as columns={'tokens': 'word', 'tags': 'ner'}.",
+            "them, such as --data.columns '{tokens: word, tags: ner}'.",
             path=path,
             line=1,
         )
