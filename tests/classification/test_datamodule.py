@@ -97,7 +97,7 @@ def test_long_texts_are_counted_and_said(
         with caplog.at_level(logging.WARNING):
             assert sorted(data.features("train")["cut"]) == [0, 2]
         assert f"1 of 2 train texts are longer than 6 tokens: only their {said} read" in caplog.text
-        assert "(2 tokens left out)" in data.known["notes"][-1]
+        assert "(2 tokens left out)" in data.notes[-1]
     with pytest.raises(DataError, match=r"--data\.max_length=2 leaves 0 tokens"):
         _data(table, tiny("bert"), max_length=2).features("train")
 
