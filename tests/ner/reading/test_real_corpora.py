@@ -1,6 +1,5 @@
 """Real corpora with default options, against counts by plain string handling."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,9 +11,6 @@ from zoo.ner.reading.schemes import Scheme, SchemeDetector, to_iob2
 
 pytestmark = pytest.mark.slow
 
-_ROOT = Path(
-    os.environ.get("ZOO_REAL_DATA") or Path(__file__).parents[2].parent / "shared" / "data"
-)
 _ZH = "uner_zh_gsdsimp/zh_gsdsimp-ud"
 
 # File, sentences, scheme, position of the token and of the tag.
@@ -58,11 +54,9 @@ def _count_entities(pairs: list[tuple[str, str]]) -> Counter[str]:
 
 @pytest.mark.parametrize(("name", "count", "scheme", "token", "tag"), _FILES)
 def test_sentences_scheme_entities_and_tokens_are_those_of_the_file(
-    name: str, count: int, scheme: Scheme, token: int, tag: int
+    real_data: Path, name: str, count: int, scheme: Scheme, token: int, tag: int
 ) -> None:
-    path = _ROOT / "ner" / name
-    if not path.exists():
-        pytest.skip("the real corpora are not here (ZOO_REAL_DATA)")
+    path = real_data / "ner" / name
     sentences = list(read_sentences(path))
     assert len(sentences) == count
 
