@@ -74,10 +74,10 @@ def test_a_run_leaves_scores_report_and_a_model_that_predicts_and_tests(
     assert [json.loads(line)["example"] for line in lines] == list(range(48))
 
     (tmp_path / "texts.txt").write_text("the fox lived .\n\n", encoding="utf-8")
-    (tmp_path / "texts.jsonl").write_text('{"text": "Ada lived"}\n', encoding="utf-8")
+    (tmp_path / "texts.jsonl").write_text('{"text": "the ada lived ."}\n', encoding="utf-8")
     assert main(["predict", "run", "texts.txt", "texts.jsonl"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [record["text"] for record in records] == ["the fox lived .", "", "Ada lived"]
+    assert [record["text"] for record in records] == ["the fox lived .", "", "the ada lived ."]
     assert [records[0]["label"], records[2]["label"]] == ["animal", "person"]
 
     only_test = ["--data.test=test.csv", "--trainer.logger=false", "--run_dir=again"]
