@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,11 @@ def _fit(cli: RecipeCLI) -> int:
             "perf/fit_seconds": time.perf_counter() - began,
         }
     if cli.trainer.is_global_zero:
-        cli.folder.add_metrics(scores)
+        metrics = cli.folder.add_metrics(scores)
         export_model(cli.model, cli.folder.model, metadata=_metadata(cli))
         if cli.phase == "fit":
-            cli.folder.plots.mkdir(exist_ok=True)
-            _write_page(cli, None, cli.folder.add_metrics({}))
-            _say_results(cli, None, cli.folder.add_metrics({}))
+            _write_page(cli, None, metrics)
+            _say_results(cli, None, metrics)
     cli.trainer.strategy.barrier()
     return 0
 
@@ -263,7 +263,8 @@ def _metadata(cli: RecipeCLI) -> dict[str, Any]:
         "backbone": origin,
         "recipe": cli.recipe.name,
         "labels": cli.model.known_labels,
-        **cli.datamodule.window_settings,
+        # What `predict` and a later test must know to cut texts as in training.
+        "max_length": cli.datamodule.max_length,
         "encoding": cli.datamodule.encoding_key,
         "data": {"name": cli.datamodule.sources.name, "fingerprint": cli.datamodule.fingerprint},
     }
@@ -281,6 +282,7 @@ def _circumstances(cli: RecipeCLI) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
+@cache
 def _git_commit() -> str | None:
     try:
         done = subprocess.run(

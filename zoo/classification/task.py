@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -108,7 +109,7 @@ class ClassificationTask(FineTuningTask):
         logits: Tensor = output.logits
         return logits
 
-    @property
+    @cached_property
     def _type_names(self) -> list[str]:
         """Whether the model tells the texts of a pair apart by token types, as its tokenizer does.
 

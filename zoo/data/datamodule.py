@@ -160,11 +160,6 @@ class TextDataModule(LightningDataModule):
         return self._max_length
 
     @property
-    def window_settings(self) -> dict[str, Any]:
-        """How texts are cut: what an exported model needs to know to cut them so again."""
-        return {"max_length": self.max_length}
-
-    @property
     def labels(self) -> list[str]:
         """Labels in the order of their ids.
 

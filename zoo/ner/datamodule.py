@@ -116,11 +116,6 @@ class NERDataModule(TextDataModule):
         return stride_of(self.backbone) if self._stride is None else self._stride
 
     @property
-    def window_settings(self) -> dict[str, Any]:
-        """How documents are cut: what an exported model needs to know to cut them so again."""
-        return {"max_length": self.max_length, "stride": self.stride}
-
-    @property
     def reading_key(self) -> dict[str, Any]:
         """Settings that change what is read from the same content."""
         return {"columns": self.columns, "scheme": self.scheme}
@@ -274,7 +269,7 @@ class NERDataModule(TextDataModule):
 
 def stride_of(backbone: str) -> int:
     """Overlap of windows in tokens: of an exported model the one it was trained with."""
-    return int(backbones.metadata(backbone).get("stride", USUAL_STRIDE))
+    return int(backbones.metadata(backbone).get("encoding", {}).get("stride", USUAL_STRIDE))
 
 
 def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict[str, Any]:
