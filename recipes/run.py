@@ -19,7 +19,7 @@ from zoo import backbones
 from zoo.errors import RunError
 from zoo.tracking.console import console, print_scores, print_table, program, shown
 from zoo.tracking.export import export_model
-from zoo.tracking.plots import confusion_picture, curves_picture
+from zoo.tracking.plots import confusion_picture, curve_picture, curves_picture
 from zoo.tracking.report import ReportPage, TaskReport
 from zoo.tracking.run_folder import write_atomically
 from zoo.tracking.throughput import peak_memory_gib
@@ -188,6 +188,9 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
     if report is not None and report.confusion is not None:
         confusion_picture(report.confusion, folder.plots / "confusion.png")
         pictures["Gold against predicted"] = Path("plots/confusion.png")
+    for key, curve in (report.curves if report is not None else {}).items():
+        curve_picture(curve, folder.plots / f"{key}.png")
+        pictures[curve.title] = Path(f"plots/{key}.png")
     if curves_picture(
         folder.read_history(), folder.plots / "curves.png", monitor=cli.model.monitor
     ):
@@ -266,6 +269,7 @@ def _metadata(cli: RecipeCLI) -> dict[str, Any]:
         # What `predict` and a later test must know to cut texts as in training.
         "max_length": cli.datamodule.max_length,
         "encoding": cli.datamodule.encoding_key,
+        "calibration": cli.model.calibration,
         "data": {"name": cli.datamodule.sources.name, "fingerprint": cli.datamodule.fingerprint},
     }
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from zoo.tracking.plots import confusion_picture, curves_picture
-from zoo.tracking.report import ConfusionMatrix
+from zoo.tracking.plots import confusion_picture, curve_picture, curves_picture
+from zoo.tracking.report import ConfusionMatrix, Curve
 
 HISTORY = [
     {"step": 10, "epoch": 0, "train/loss": 1.5, "train/lr": 0.1},
@@ -73,3 +73,17 @@ def test_without_points_there_is_no_picture(tmp_path: Path) -> None:
     assert not curves_picture([], path, monitor="val/f1")
     assert not curves_picture([{"step": 1, "epoch": 0}], path, monitor="val/f1")
     assert not path.exists()
+
+
+def test_a_curve_shows_its_lines_its_mark_and_the_diagonal(tmp_path: Path) -> None:
+    line = {"model": [(0.0, 0.1), (0.5, 0.4), (1.0, 0.8)]}
+    plain = Curve("Reliability", "probability", "accuracy", line)
+    full = Curve("Reliability", "probability", "accuracy", line, mark=0.3, diagonal=True)
+    empty = Curve("Reliability", "probability", "accuracy", {})
+    pictures = []
+    for number, curve in enumerate((plain, full, empty)):
+        curve_picture(curve, tmp_path / f"{number}.png")
+        pictures.append(_read(tmp_path / f"{number}.png"))
+    assert _share_of_blue(pictures[0]) > 0.001
+    assert _share_of_blue(pictures[2]) == 0
+    assert (pictures[1] < 0.6).sum() > (pictures[0] < 0.6).sum()  # more ink

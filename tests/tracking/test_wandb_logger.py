@@ -12,7 +12,7 @@ import wandb
 from lightning import LightningModule, Trainer
 from wandb.proto import wandb_internal_pb2
 
-from zoo.tracking.report import ConfusionMatrix, Table, TaskReport
+from zoo.tracking.report import ConfusionMatrix, Curve, Table, TaskReport
 from zoo.tracking.wandb_logger import RunLogger, has_account
 
 _BLOCK = 32768
@@ -162,6 +162,7 @@ def test_the_report_is_in_the_summary_and_in_tables_of_the_same_keys(tmp_path: P
         tables={"errors": Table("Errors", ("kind", "score"), [("missed", 0.5), ("wrong", 0.25)])},
         predictions=[],
         confusion=ConfusionMatrix(["PER", "LOC"], [[2, 1], [0, 3]]),
+        curves={"threshold": Curve("F1 by threshold", "threshold", "f1", {"f1": [(0.0, 0.5)]})},
     )
     logger = _logger(tmp_path)
     logger.log_report(report, {"test/f1": 0.75, "baseline/lookup/f1": 0.5})
@@ -177,6 +178,8 @@ def test_the_report_is_in_the_summary_and_in_tables_of_the_same_keys(tmp_path: P
     errors = next(table for name, table in tables.items() if name.startswith("errors"))
     assert errors["columns"] == ["kind", "score"]
     assert errors["data"] == [["missed", 0.5], ["wrong", 0.25]]
+    curve = next(table for name, table in tables.items() if name.startswith("threshold"))
+    assert [0.0, "f1", 0.5] in [list(row) for row in curve["data"]]
     matrix = next(table for name, table in tables.items() if name.startswith("confusion"))
     assert sorted(map(tuple, matrix["data"])) == [
         ("LOC", "LOC", 3),

@@ -89,6 +89,24 @@ def test_the_same_seed_gives_the_same_losses_and_weights(
     assert first[0] != other[0]
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_gradients_are_clipped_in_every_precision(
+    data: NERDataModule, bert: str, tmp_path: Path, precision: Any
+) -> None:
+    norms: list[float] = []
+
+    class Norm(Callback):
+        def on_before_zero_grad(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+            gradients = [p.grad.norm() for p in pl_module.parameters() if p.grad is not None]
+            norms.extend([float(torch.stack(gradients).norm())] if gradients else [])
+
+    task = NERTask(bert, labels=data.labels, learning_rate=1e-3)
+    trainer = _trainer(tmp_path, Norm(), max_steps=3, precision=precision, gradient_clip_val=0.01)
+    trainer.fit(task, data)
+    assert norms == pytest.approx([0.01] * len(norms), rel=1e-3)
+    assert len(norms) >= 2
+
+
 def test_dropout_is_active_while_training_and_not_while_predicting(
     data: NERDataModule, bert: str, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.tracking.report import ConfusionMatrix
+from zoo.tracking.report import ConfusionMatrix, Curve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +38,28 @@ def confusion_picture(matrix: ConfusionMatrix, path: Path) -> None:
     axes.set_yticks(range(size), matrix.names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("gold")
+    figure.savefig(path, dpi=120)
+
+
+def curve_picture(curve: Curve, path: Path) -> None:
+    """Lines with a legend where there are several."""
+    figure = _figure(6.4, 4.2)
+    axes = figure.subplots()
+    if curve.diagonal:
+        axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+    for name, points in curve.lines.items():
+        marker = "o" if len(points) < 30 else None
+        axes.plot(
+            [x for x, _ in points], [y for _, y in points], marker=marker, linewidth=1.5, label=name
+        )
+    if curve.mark is not None:
+        axes.axvline(curve.mark, color="black", linestyle=":", linewidth=1.2)
+    if len(curve.lines) > 1:
+        axes.legend(frameon=False)
+    axes.set_title(curve.title)
+    axes.set_xlabel(curve.x)
+    axes.set_ylabel(curve.y)
+    axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
 
 

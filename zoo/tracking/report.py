@@ -39,6 +39,27 @@ class ConfusionMatrix:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Lines over one axis, such as scores over a threshold.
+
+    Args:
+        title: What the picture shows.
+        x: Name of the horizontal axis.
+        y: Name of the vertical axis.
+        lines: Points `(x, y)` of each line, by the line's name, in order of x.
+        mark: An x that is marked by an upright line, such as the threshold that was chosen.
+        diagonal: Whether to draw y = x, where a perfect model's line would lie.
+    """
+
+    title: str
+    x: str
+    y: str
+    lines: Mapping[str, Sequence[tuple[float, float]]]
+    mark: float | None = None
+    diagonal: bool = False
+
+
+@dataclass(frozen=True)
 class TaskReport:
     """What a family knows of a test beyond its scores.
 
@@ -46,12 +67,14 @@ class TaskReport:
         tables: By key, such as `errors`; the key is also the one in W&B.
         predictions: One plain record for each example, in the order of the data.
         confusion: Gold against predicted classes, where that makes sense.
+        curves: Lines to draw, by the name of the picture's file; the key is also the one in W&B.
         main_table: Key of the table that the terminal shows after a test.
     """
 
     tables: Mapping[str, Table]
     predictions: Iterable[Mapping[str, Any]]
     confusion: ConfusionMatrix | None = None
+    curves: Mapping[str, Curve] = field(default_factory=dict)
     main_table: str | None = None
 
 

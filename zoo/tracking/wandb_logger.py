@@ -117,6 +117,15 @@ class RunLogger(WandbLogger):
                     preds=[column for _, column in pairs],
                     class_names=names,
                 )
+        for key, curve in report.curves.items():
+            names = list(curve.lines)
+            media[f"test/{key}"] = wandb.plot.line_series(
+                xs=[[x for x, _ in curve.lines[name]] for name in names],
+                ys=[[y for _, y in curve.lines[name]] for name in names],
+                keys=names,
+                title=curve.title,
+                xname=curve.x,
+            )
         run.log(media)
 
     @property

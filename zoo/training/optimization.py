@@ -31,12 +31,16 @@ def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str,
 
 
 def adamw(
-    groups: Iterable[dict[str, object]], *, learning_rate: float, betas: tuple[float, float]
+    groups: Iterable[dict[str, object]],
+    *,
+    learning_rate: float,
+    betas: tuple[float, float],
+    fused: bool = True,
 ) -> AdamW:
     """AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), fused where the device has it."""
     groups = list(groups)
     devices = {p.device.type for group in groups for p in group["params"]}  # type: ignore[attr-defined]
-    fused = devices <= {"cpu", "cuda"}
+    fused = fused and devices <= {"cpu", "cuda"}
     return AdamW(groups, lr=learning_rate, betas=betas, eps=1e-8, fused=fused)
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import GradClipAlgorithmType
 
 from zoo import backbones
 from zoo.errors import RunError, ZooError, check_at_least
@@ -216,7 +218,14 @@ class FineTuningTask(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and decay over all steps of the training."""
         groups = parameter_groups(self.net, weight_decay=self.weight_decay)
-        optimizer = adamw(groups, learning_rate=self.learning_rate, betas=self.betas)
+        plugin = self.trainer.precision_plugin
+        optimizer = adamw(
+            groups,
+            learning_rate=self.learning_rate,
+            betas=self.betas,
+            # Scaled gradients are unscaled inside a fused step, which is too late to clip them.
+            fused=getattr(plugin, "scaler", None) is None,
+        )
         schedule = scheduler(
             optimizer,
             schedule=self.schedule,
@@ -227,6 +236,32 @@ class FineTuningTask(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as asked for, under bf16 too.
+
+        Lightning refuses to clip for a fused optimizer under any mixed precision, though only
+        float16 scales the gradients.
+        """
+        plugin = self.trainer.precision_plugin
+        if isinstance(plugin, MixedPrecision) and plugin.scaler is None:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val or 0.0, algorithm)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """What was fitted on validation beside the weights, such as thresholds: plain data.
+
+        An exported model carries it in its `zoo.json`, as `calibration`.
+        """
+        return {}
 
     @abstractmethod
     def report(self, predictions: Sequence[Any], examples: Any) -> "TaskReport":
