@@ -120,6 +120,7 @@ class RecipeCLI(LightningCLI):
             "seed_everything", "data.init_args.seed", compute_fn=lambda seed: int(seed or 0)
         )
         parser.link_arguments("data.labels", "model.init_args.labels", apply_on="instantiate")
+        parser.link_arguments("data.mode", "model.init_args.mode", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning that arguments came from Python."""
@@ -168,6 +169,8 @@ class RecipeCLI(LightningCLI):
             parameters = _checkpoint_parameters(Path(self.config.ckpt_path))
             model.backbone = data.backbone = parameters["backbone"]
             data.labels = list(parameters["labels"])
+            if "mode" in parameters:
+                data.mode = parameters["mode"]
             self.checkpoint = self.config.ckpt_path
             return
         head = _task_class(self.config.model.class_path).head

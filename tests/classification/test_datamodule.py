@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from zoo.classification import bag_of_words
 from zoo.classification.datamodule import ClassificationDataModule
@@ -24,7 +23,7 @@ def _data(table: Table, backbone: Any, **files: Any) -> ClassificationDataModule
     return ClassificationDataModule(**{**rows, "backbone": str(backbone), "batch_size": 4, **files})
 
 
-def test_a_batch_holds_ids_labels_and_weights_of_each_text(table: Table, tiny: Tiny) -> None:
+def test_a_batch_holds_ids_labels_and_the_weight_of_each_label(table: Table, tiny: Tiny) -> None:
     data = _data(table, tiny("bert"))
     assert data.labels == ["a", "b"]
     (batch,) = data.val_dataloader()
@@ -34,8 +33,7 @@ def test_a_batch_holds_ids_labels_and_weights_of_each_text(table: Table, tiny: T
     assert batch["token_type_ids"].shape == batch["input_ids"].shape
     assert batch["tokens"] == int(batch["attention_mask"].sum())
     # Four texts and two labels: 4 / (2 * 1) and 4 / (2 * 3).
-    assert data.class_weights.tolist() == pytest.approx([2.0, 2 / 3])
-    torch.testing.assert_close(batch["weights"], data.class_weights[batch["labels"]])
+    assert batch["class_weights"].tolist() == pytest.approx([2.0, 2 / 3])
 
 
 def test_labels_that_are_numbers_are_in_the_order_of_their_values(table: Table, tiny: Tiny) -> None:
@@ -50,7 +48,7 @@ def test_labels_that_are_numbers_are_in_the_order_of_their_values(table: Table, 
 def test_a_label_that_only_test_has_is_kept_and_said(table: Table, tiny: Tiny) -> None:
     data = _data(table, tiny("bert"), test=[("x", "0new"), ("y", "a"), ("z", "0new")])
     assert data.labels == ["a", "b", "0new"]
-    assert data.class_weights.tolist() == pytest.approx([2.0, 2 / 3, 0.0])
+    assert data.constants["class_weights"].tolist() == pytest.approx([2.0, 2 / 3, 0.0])
     (note,) = data.known["notes"]
     assert note.startswith("Label 0new occurs in test (2 times) but never in train")
 

@@ -18,7 +18,8 @@ def _file(folder: Path, name: str, content: str) -> Path:
 
 
 def _read(path: Path, **options: Any) -> list[tuple[str, str | None, str]]:
-    return [one[:3] for one in read_texts(path, **options)]
+    """Texts with the only label of each."""
+    return [(one.text, one.text2, *(one.labels or ())) for one in read_texts(path, **options)]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,8 @@ def test_columns_are_found_from_usual_headers(
 def test_fields_may_hold_commas_quotes_and_line_ends(tmp_path: Path) -> None:
     path = _file(tmp_path, "x.csv", 'text,label\n"a, ""b""\nc",x\nd,y\n')
     assert list(read_texts(path)) == [
-        LabelledText('a, "b"\nc', None, "x", 2),
-        LabelledText("d", None, "y", 4),
+        LabelledText('a, "b"\nc', None, ("x",), False, 2),
+        LabelledText("d", None, ("y",), False, 4),
     ]
 
 
@@ -109,7 +110,7 @@ def test_parquet_and_hub_layouts_give_the_names_behind_integers(tmp_path: Path) 
         ("x.jsonl", '{"text": "a", "mood": 1}', r"x\.jsonl:1: no column is called label"),
         ("x.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}', r"x\.jsonl:2: there is no 'label'"),
         ("x.jsonl", '{"text": 5, "label": 1}', r"x\.jsonl:1: the text must be a string"),
-        ("x.jsonl", '{"text": "a", "label": ["b"]}', r"x\.jsonl:1: a text has one label"),
+        ("x.jsonl", '{"text": "a", "label": [["b"]]}', r"x\.jsonl:1: a label must be a string"),
         ("x.jsonl", '{"text": "a", "label": null}', r"x\.jsonl:1: the label is empty"),
     ],
 )

@@ -9,7 +9,7 @@ from zoo.classification.prediction import (
     ClassificationPredictions,
     ClassifiedText,
 )
-from zoo.classification.report import OTHERS, report
+from zoo.classification.report.single_label import OTHERS, single_label_report
 
 _EXAMPLES = [
     {"text": "one", "text2": None},
@@ -26,7 +26,7 @@ _TEXTS = [
 
 
 def test_labels_have_precision_recall_f1_and_texts() -> None:
-    made = report(_TEXTS, _EXAMPLES, labels=["a", "b", "c"])
+    made = single_label_report(_TEXTS, _EXAMPLES, labels=["a", "b", "c"])
     assert made.main_table == "per_label"
     assert [tuple(row) for row in made.tables["per_label"].rows] == [
         ("a", 0.5, 0.5, 0.5, 2),
@@ -38,7 +38,7 @@ def test_labels_have_precision_recall_f1_and_texts() -> None:
 
 
 def test_errors_come_the_most_confident_first_with_shortened_texts() -> None:
-    rows = report(_TEXTS, _EXAMPLES, labels=["a", "b", "c"]).tables["errors"].rows
+    rows = single_label_report(_TEXTS, _EXAMPLES, labels=["a", "b", "c"]).tables["errors"].rows
     assert [row[:4] for row in rows] == [
         (1, "b", "a", 0.8),
         (2, "c", "b", 0.7),
@@ -49,7 +49,7 @@ def test_errors_come_the_most_confident_first_with_shortened_texts() -> None:
 
 
 def test_predictions_are_in_the_order_of_the_data() -> None:
-    records = list(report(_TEXTS, _EXAMPLES, labels=["a", "b", "c"]).predictions)
+    records = list(single_label_report(_TEXTS, _EXAMPLES, labels=["a", "b", "c"]).predictions)
     assert [record["example"] for record in records] == [0, 1, 2, 3]
     assert records[3] == {
         "example": 3,
@@ -65,7 +65,7 @@ def test_of_a_thousand_labels_the_most_confused_are_drawn_and_no_text_is_lost() 
     labels = [str(number) for number in range(1000)]
     texts = [ClassifiedText(row, "7" if row == 3 else str(row), 0.5, str(row)) for row in range(50)]
     examples = [{"text": "x", "text2": None}] * 50
-    made = report(texts, examples, labels=labels)
+    made = single_label_report(texts, examples, labels=labels)
     assert made.main_table is None
     assert made.confusion is not None
     assert len(made.confusion.names) == 40
@@ -74,13 +74,13 @@ def test_of_a_thousand_labels_the_most_confused_are_drawn_and_no_text_is_lost() 
 
 
 def test_predictions_are_plain_data_and_a_table_with_escaped_texts() -> None:
-    one = ClassificationPrediction("<b> & co", "a<b", 0.87654)
+    one = ClassificationPrediction("<b> & co", None, "a<b", 0.87654)
     assert json.loads(json.dumps(one.to_dict())) == {
         "text": "<b> & co",
         "label": "a<b",
         "probability": 0.8765,
     }
-    pair = ClassificationPrediction("x", "a", 0.5, "y")
+    pair = ClassificationPrediction("x", "y", "a", 0.5)
     assert pair.to_dict()["text2"] == "y"
     both = ClassificationPredictions([one, pair])
     shown = both._repr_html_()

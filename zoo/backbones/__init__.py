@@ -14,12 +14,14 @@ from zoo.backbones.spec import BackboneSpec
 if TYPE_CHECKING:
     from zoo.backbones.loading import (
         Head,
+        ProblemType,
         head_labels,
         load_config,
         load_model,
         load_tokenizer,
         longest_input,
         max_length_of,
+        output_layer,
         quiet_transformers,
     )
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
@@ -28,6 +30,7 @@ __all__ = [
     "METADATA_FILE",
     "BackboneSpec",
     "Head",
+    "ProblemType",
     "get",
     "head_labels",
     "load_config",
@@ -38,6 +41,7 @@ __all__ = [
     "metadata",
     "model_folder",
     "names",
+    "output_layer",
     "quiet_transformers",
     "register",
     "resolve",
@@ -47,12 +51,14 @@ _LAZY = {
     **dict.fromkeys(
         (
             "Head",
+            "ProblemType",
             "head_labels",
             "load_config",
             "load_model",
             "load_tokenizer",
             "longest_input",
             "max_length_of",
+            "output_layer",
             "quiet_transformers",
         ),
         "zoo.backbones.loading",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 Head = Literal["token-classification", "sequence-classification"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 _AUTO_CLASS: dict[Head, str] = {
     "token-classification": "AutoModelForTokenClassification",
@@ -117,7 +118,12 @@ def head_labels(backbone: str, head: Head) -> list[str] | None:
 
 
 def load_model(
-    backbone: str, head: Head, *, labels: Sequence[str], weights: bool = True
+    backbone: str,
+    head: Head,
+    *,
+    labels: Sequence[str],
+    weights: bool = True,
+    problem_type: ProblemType = "single_label_classification",
 ) -> "PreTrainedModel":
     """A model with the head for a task, in float32 and in training mode.
 
@@ -129,6 +135,8 @@ def load_model(
         head: The kind of head.
         labels: The head's outputs, in order.
         weights: False builds the same shape with random weights, for a checkpoint to fill.
+        problem_type: What a sequence classification is; the pipeline of transformers chooses
+            softmax or sigmoid by it.
 
     Raises:
         BackboneError: It cannot be found, verified or read.
@@ -153,8 +161,7 @@ def load_model(
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
     if head == "sequence-classification":
-        # The pipeline of transformers chooses softmax or sigmoid by it; a Hub model has its own.
-        config.problem_type = "single_label_classification"
+        config.problem_type = problem_type
     dtype = getattr(torch, source.spec.dtype if source.spec else "float32")
     if not weights:
         model = auto_class.from_config(config, dtype=dtype)
@@ -174,6 +181,17 @@ def load_model(
     # dropout never worked.
     model.train()
     return model  # type: ignore[no-any-return]
+
+
+def output_layer(model: "PreTrainedModel") -> torch.nn.Linear:
+    """The last linear layer of a model with a head: what gives the logits."""
+    inside = {id(module) for module in model.base_model.modules()}
+    layers = [
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear) and id(module) not in inside
+    ]
+    return layers[-1]
 
 
 def _renew_head(model: "PreTrainedModel") -> None:
@@ -260,11 +278,13 @@ def quiet_transformers() -> Iterator[None]:
 
 __all__ = [
     "Head",
+    "ProblemType",
     "head_labels",
     "load_config",
     "load_model",
     "load_tokenizer",
     "longest_input",
     "max_length_of",
+    "output_layer",
     "quiet_transformers",
 ]

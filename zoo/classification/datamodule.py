@@ -1,8 +1,6 @@
 """Labelled texts, or pairs of texts, as batches."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,11 +9,17 @@ import datasets
 import torch
 from datasets import Features, List, Value
 
+from zoo import backbones
 from zoo.classification import bag_of_words
+from zoo.classification.batches import collate
 from zoo.classification.encoding import LongTexts, encode_texts
-from zoo.classification.labels import in_order, named, notes_on_labels
-from zoo.classification.reading import LabelledText, read_texts
-from zoo.data.batching import padded
+from zoo.classification.labels import as_number, find_mode, in_order, named, notes_on_labels
+from zoo.classification.modes import Mode
+from zoo.classification.modes.base import Objective
+from zoo.classification.modes.choice import objective_class
+from zoo.classification.modes.regression import VALUE
+from zoo.classification.reading import read_texts
+from zoo.classification.tally import Tally, require_numbers
 from zoo.data.datamodule import TextDataModule
 from zoo.data.sources import Sources, Split
 from zoo.data.tables import write_table
@@ -23,11 +27,12 @@ from zoo.errors import DataError
 
 
 class ClassificationDataModule(TextDataModule):
-    """Texts or pairs of texts with one label each, from tables, JSON lines, Parquet or the Hub.
+    """Labelled texts or pairs of texts, from tables, JSON lines, Parquet or the Hub.
 
     Args:
         dataset: A sample's name, a folder or a Hub id.
         dataset_config: Configuration of a Hub dataset that has several.
+        splits: Which split of a Hub dataset is which, such as `{test: validation}`.
         train: A file; any of these three replaces `dataset` entirely.
         validation: A file. A missing validation or test split is held out of train, 10% each.
         test: A file.
@@ -35,12 +40,19 @@ class ClassificationDataModule(TextDataModule):
             position (negative from the end); found from the header if None.
         header: Whether the first line of a table names its columns; found out if None.
         quotes: Whether `"` quotes fields of a table; found out if None.
+        separator: What stands between several labels in one field, such as `,`.
+        mode: What a target is: one of several labels (`single_label`), any number of them
+            (`multi_label`), one of several that have an order (`ordinal`), or a number
+            (`regression`). If None that of trained weights, else found from the data: lists are
+            multi-label, numbers with decimals regression.
         labels: Labels in the order of their ids, as those of trained weights; others that the
-            data has are appended. Found from the data if None.
+            data has are appended. Ordinal labels that are no numbers must be given, from least to
+            most. Found from the data if None.
         backbone: Whose tokenizer to use; a fine-tuned folder also gives the labels' order.
         max_length: Longest input in tokens; the backbone's own (at most 512) if None.
-        long_texts: What is read of a longer text: its beginning (`truncate`), or half from its
-            beginning and half from its end (`head_tail`).
+        long_texts: What is read of a longer text: its beginning (`truncate`), half from its
+            beginning and half from its end (`head_tail`), or all of it in `windows`, whose
+            logits are averaged.
         batch_size: Texts in a batch of one process.
         seed: Fixes the order of the training examples.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
@@ -56,7 +68,7 @@ class ClassificationDataModule(TextDataModule):
         {
             "text": Value("string"),
             "text2": Value("string"),
-            "label": Value("string"),
+            "labels": List(Value("string")),
             "line": Value("int32"),
         }
     )
@@ -64,7 +76,8 @@ class ClassificationDataModule(TextDataModule):
         {
             "input_ids": List(Value("int32")),
             "token_types": List(Value("int8")),
-            "label": Value("int32"),
+            "windows": List(Value("int32")),
+            "target": List(Value("float32")),
             "cut": Value("int32"),
             "example": Value("int32"),
         }
@@ -75,12 +88,15 @@ class ClassificationDataModule(TextDataModule):
         dataset: str | None = None,
         *,
         dataset_config: str | None = None,
+        splits: dict[str, str] | None = None,
         train: str | None = None,
         validation: str | None = None,
         test: str | None = None,
         columns: dict[str, str | int] | None = None,
         header: bool | None = None,
         quotes: bool | None = None,
+        separator: str | None = None,
+        mode: Mode | None = None,
         labels: list[str] | None = None,
         backbone: str = "minilm-l6",
         max_length: int | None = None,
@@ -92,6 +108,7 @@ class ClassificationDataModule(TextDataModule):
         super().__init__(
             dataset,
             dataset_config=dataset_config,
+            splits=splits,
             train=train,
             validation=validation,
             test=test,
@@ -102,33 +119,67 @@ class ClassificationDataModule(TextDataModule):
             seed=seed,
             num_workers=num_workers,
         )
+        if mode is not None:
+            objective_class(mode)
         self.header = header
         self.quotes = quotes
+        self.separator = separator
+        self._mode = mode
         self._labels = labels
         self.long_texts: LongTexts = long_texts
 
     @property
     def reading_key(self) -> dict[str, Any]:
         """Settings that change what is read from the same content."""
-        return {"columns": self.columns, "header": self.header, "quotes": self.quotes}
+        return {
+            "columns": self.columns,
+            "header": self.header,
+            "quotes": self.quotes,
+            "separator": self.separator,
+            "mode": self._asked_mode,
+        }
+
+    @cached_property
+    def _asked_mode(self) -> Mode | None:
+        """The mode that the user or the trained weights ask for."""
+        if self._mode is not None:
+            return self._mode
+        known = backbones.metadata(self.backbone)
+        if known.get("family") != self.family:
+            return None
+        found: Mode | None = known.get("encoding", {}).get("mode")
+        return found
+
+    @property
+    def mode(self) -> Mode:
+        """What a target is."""
+        found: Mode = self.known["mode"]
+        return found
+
+    @cached_property
+    def _objective(self) -> type[Objective]:
+        return objective_class(self.mode)
 
     def read(self, sources: Sources, folder: Path) -> dict[str, Any]:
         """Read all splits.
 
         Raises:
-            DataError: A file cannot be read, with its line; or some splits only have pairs.
+            DataError: A file cannot be read, with its line; some splits only have pairs; a target
+                is not of the mode.
         """
-        known: dict[str, Any] = {"notes": [], "labels": {}}
-        pairs: dict[Split, bool] = {}
+        tallies: dict[Split, Tally] = {}
         for split, source in sources.splits.items():
-            texts = read_texts(source, columns=self.columns, header=self.header, quotes=self.quotes)
-            counts = _Counts()
-            write_table(folder / f"{split}.arrow", counts.of(texts), self.example_columns)
-            known["labels"][split] = dict(counts.labels)
-            pairs[split] = counts.pairs
-            if counts.empty:
-                noun = "text" if counts.empty == 1 else "texts"
-                known["notes"].append(f"{counts.empty} empty {noun} kept in {split}.")
+            texts = read_texts(
+                source,
+                columns=self.columns,
+                header=self.header,
+                quotes=self.quotes,
+                separator=self.separator,
+            )
+            tally = Tally(sources.place(split), self._asked_mode)
+            write_table(folder / f"{split}.arrow", tally.of(texts), self.example_columns)
+            tallies[split] = tally
+        pairs = {split: tally.pairs for split, tally in tallies.items()}
         if len(set(pairs.values())) > 1:
             kinds = [
                 f"{split} {'pairs' if had else 'single texts'}" for split, had in pairs.items()
@@ -137,28 +188,45 @@ class ClassificationDataModule(TextDataModule):
                 f"Either all splits have pairs of texts or none; here {', '.join(kinds)}. "
                 "--data.columns '{text: NAME, text2: NAME, label: NAME}' chooses the columns."
             )
-        known["pairs"] = any(pairs.values())
-        known["notes"] += notes_on_labels(known["labels"])
-        return known
+        several = any(tally.several for tally in tallies.values())
+        labels = {name for tally in tallies.values() for name in tally.labels}
+        mode = self._asked_mode or find_mode(labels, several=several)
+        notes = [note for split, tally in tallies.items() for note in tally.notes(split)]
+        if mode == "regression":
+            require_numbers(tallies.values())
+            if self._asked_mode is None:
+                notes.append(
+                    "All targets are numbers and some have decimals, so numbers are predicted; "
+                    "--data.mode single_label takes each as a class of its own."
+                )
+        else:
+            notes += notes_on_labels({split: one.labels for split, one in tallies.items()})
+        counts = {split: dict(one.labels) for split, one in tallies.items()}
+        return {
+            "mode": mode,
+            "pairs": any(pairs.values()),
+            "labels": {} if mode == "regression" else counts,
+            "notes": notes,
+        }
 
     def find_labels(self) -> list[str]:
         """Labels in the order of their ids: given ones first, then those of the data.
 
+        In regression the one name of the output.
+
         Raises:
-            DataError: There are not two labels to tell apart.
+            DataError: There is nothing to tell apart, or ordinal labels have no known order.
         """
+        if self.mode == "regression":
+            return [VALUE]
         of_splits = self.known["labels"]
         train = of_splits.get("train", {})
         others = {name for counts in of_splits.values() for name in counts} - set(train)
         own = [*in_order(train), *in_order(others)]
-        if len(train) == 1 or (
-            len(own) < 2 and self._labels is None and self.weights_labels is None
-        ):
-            raise DataError(
-                f"Every text has the label {own[0]!r}: there is nothing to tell apart. Is the "
-                "label column the right one? --data.columns '{text: 0, label: 1}' chooses it.",
-                path=self.sources.place(next(iter(self.sources.splits))),
-            )
+        if self.mode == "ordinal":
+            own = in_order({*train, *others})
+        if self._labels is None and self.weights_labels is None:
+            self._check_labels(own, train)
         given = self._labels
         if given is None and not train:
             given = self.weights_labels  # nothing to train on: the head stays as it is
@@ -173,10 +241,28 @@ class ClassificationDataModule(TextDataModule):
         head = self.weights_labels
         return head if head is not None and set(head) == set(own) else own
 
+    def _check_labels(self, own: Sequence[str], train: Mapping[str, int]) -> None:
+        place = self.sources.place(next(iter(self.sources.splits)))
+        columns = "Is the label column the right one? --data.columns '{text: 0, label: 1}' chooses"
+        if not own:
+            raise DataError(f"No text has a label. {columns} it.", path=place)
+        if self.mode != "multi_label" and (len(train) == 1 or len(own) < 2):
+            raise DataError(
+                f"Every text has the label {own[0]!r}: there is nothing to tell apart. {columns} "
+                "it.",
+                path=place,
+            )
+        if self.mode == "ordinal" and any(as_number(label) is None for label in own):
+            raise DataError(
+                f"The order of the labels {named(own)} is not known. Give it, from least to most: "
+                f"--data.labels '[{named(own)}]'.",
+                path=place,
+            )
+
     @property
     def encoding_key(self) -> dict[str, Any]:
         """Settings that change the features of the same examples."""
-        return {"long_texts": self.long_texts, "pairs": self.known["pairs"]}
+        return {"mode": self.mode, "long_texts": self.long_texts, "pairs": self.known["pairs"]}
 
     def encode(self, examples: Sequence[Mapping[str, Any]]) -> Iterable[list[dict[str, Any]]]:
         """One feature for each example.
@@ -195,88 +281,50 @@ class ClassificationDataModule(TextDataModule):
         except ValueError as error:
             raise DataError(f"--data.{error}") from error
         for example, one in zip(examples, encoded, strict=True):
-            yield [{**one._asdict(), "label": ids[example["label"]]}]
+            yield [{**one._asdict(), "target": self._objective.target(example["labels"], ids)}]
 
     def _encoded(self, split: Split) -> datasets.Dataset:
         features = super()._encoded(split)
         cut = torch.tensor(features.data.column("cut").to_pylist())
         count = int((cut > 0).sum())
         if count:
-            kept = "beginning is" if self.long_texts == "truncate" else "beginning and end are"
-            note = (
+            read = {
+                "truncate": "only their beginning is read",
+                "head_tail": "only their beginning and end are read",
+                "windows": "of their shorter text only the beginning is read",
+            }[self.long_texts]
+            self.note(
                 f"{count} of {len(cut)} {split} texts are longer than {self.max_length} tokens: "
-                f"only their {kept} read ({int(cut.sum()):,} tokens left out)."
+                f"{read} ({int(cut.sum()):,} tokens left out)."
             )
-            self.note(note)
         return features
 
     @cached_property
-    def class_weights(self) -> torch.Tensor:
-        """Weight of each label that makes all labels of train count alike, float `[labels]`.
-
-        A label of `n` out of `N` texts and `K` labels weighs `N / (K n)`; one that train lacks 0.
-        """
-        counts = torch.tensor(
-            [self.known["labels"].get("train", {}).get(label, 0) for label in self.labels],
-            dtype=torch.float,
-        )
-        weights = counts.sum() / ((counts > 0).sum().clamp(min=1) * counts.clamp(min=1))
-        return weights * (counts > 0)
+    def constants(self) -> dict[str, torch.Tensor]:
+        """What the loss must know of all of train, such as weights of labels; in each batch."""
+        had = "train" in self.splits()
+        rows = self.examples("train").with_format(None)["labels"] if had else []
+        return self._objective.constants(rows, self.labels)
 
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """A batch: see `collate`; and `weights`, of each text's label, float `[texts]`."""
+        """A batch: see `collate` in `zoo.classification.batches`; with `labels` and `constants`."""
         batch = collate(features, pad_token_id=int(self.tokenizer.pad_token_id or 0))
-        return {**batch, "weights": self.class_weights[batch["labels"]]}
+        targets = self._objective.targets(
+            [row["target"] for row in features], labels=len(self.labels)
+        )
+        return {**batch, **self.constants, "labels": targets}
 
     def baselines(self) -> dict[str, float]:
-        """Accuracy on test of TF-IDF and logistic regression, fitted on train."""
-        (texts, labels), (others, gold) = self._joined("train"), self._joined("test")
-        predicted = bag_of_words.predict(texts, labels, others)
-        return {"bag_of_words/accuracy": bag_of_words.accuracy(gold, predicted)}
+        """Scores on test of TF-IDF with a linear model, fitted on train."""
+        tables = {split: self._joined(split) for split in ("train", "validation", "test")}
+        return bag_of_words.scores(self.mode, **tables)
 
-    def _joined(self, split: Split) -> tuple[list[str], list[str]]:
+    def _joined(self, split: Split) -> tuple[list[str], list[list[str]]]:
         columns = self.examples(split)[:]
         pairs = zip(columns["text"], columns["text2"], strict=True)
-        return [" ".join(filter(None, pair)) for pair in pairs], columns["label"]
+        return [" ".join(filter(None, pair)) for pair in pairs], columns["labels"]
 
     @property
     def predict_example(self) -> tuple[str, str]:
         """A text to pipe in; pairs come from a file."""
         return ("", "PAIRS.jsonl") if self.known["pairs"] else super().predict_example
-
-
-def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict[str, Any]:
-    """A padded batch from encoded texts.
-
-    Returns:
-        `input_ids`, `attention_mask` and `token_type_ids`, int64 `[texts, longest]`; `labels`,
-        int64 `[texts]`, where the features have any; and `example`, a list of rows.
-    """
-    input_ids = padded([row["input_ids"] for row in features], fill=pad_token_id)
-    lengths = torch.tensor([len(row["input_ids"]) for row in features])
-    batch = {
-        "input_ids": input_ids,
-        "attention_mask": (torch.arange(input_ids.shape[1]) < lengths[:, None]).long(),
-        "token_type_ids": padded([row["token_types"] for row in features], fill=0),
-        "example": [row["example"] for row in features],
-        "tokens": int(lengths.sum()),
-    }
-    if "label" in features[0]:
-        batch["labels"] = torch.tensor([row["label"] for row in features])
-    return batch
-
-
-@dataclass
-class _Counts:
-    """What is counted while a split streams into its table."""
-
-    labels: Counter[str] = field(default_factory=Counter)
-    empty: int = 0
-    pairs: bool = False
-
-    def of(self, texts: Iterable[LabelledText]) -> Iterator[dict[str, Any]]:
-        for one in texts:
-            self.labels[one.label] += 1
-            self.pairs = one.text2 is not None
-            self.empty += not one.text.strip() or (one.text2 is not None and not one.text2.strip())
-            yield one._asdict()

@@ -4,12 +4,14 @@ A text is cut into tokens on its own and the special tokens are put around it af
 tokenizer itself does it; so a text that is too long can be shortened anywhere, not at its end only.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-#: What is left of a text that is too long: its beginning, or its beginning and its end.
-LongTexts = Literal["truncate", "head_tail"]
+#: What is read of a text that is too long: its beginning, its beginning and its end, or all of it
+#: in several windows.
+LongTexts = Literal["truncate", "head_tail", "windows"]
 
 Text = tuple[str, str | None]
 
@@ -18,13 +20,16 @@ class Encoded(NamedTuple):
     """A text, or a pair of texts, as the model reads it.
 
     Args:
-        input_ids: Token ids with special tokens.
+        input_ids: Token ids with special tokens; of several windows one after another.
         token_types: For each token the number that tells the second text of a pair from the first.
+        windows: Tokens of each window; one window unless the text is longer than the model reads
+            and `windows` was asked for.
         cut: Tokens that were left out because the model reads no more.
     """
 
     input_ids: list[int]
     token_types: list[int]
+    windows: list[int]
     cut: int
 
 
@@ -88,7 +93,9 @@ def encode_texts(
         tokenizer: A fast tokenizer of transformers.
         max_length: Longest input in tokens, special tokens included. Of a pair the longer text
             is shortened first.
-        long_texts: What is left of a text that is too long.
+        long_texts: What is read of a text that is too long. Windows are of equal size, do not
+            overlap and are as few as can be; of a pair the longer text is cut into windows, and
+            each has the shorter one (at most half the room) beside it.
 
     Raises:
         ValueError: `max_length` leaves no room beside the special tokens, or some are pairs only.
@@ -116,12 +123,45 @@ def encode_texts(
     ]
     encoded = []
     for row in zip(*tokens, strict=True):
-        kept = shares([len(one) for one in row], room)
-        ids, types = frame.around(
-            [shortened(one, size, long_texts) for one, size in zip(row, kept, strict=True)]
+        if long_texts == "windows":
+            windows, read = in_windows(row, room)
+        else:
+            kept = shares([len(one) for one in row], room)
+            windows = [
+                [shortened(one, size, long_texts) for one, size in zip(row, kept, strict=True)]
+            ]
+            read = sum(kept)
+        framed = [frame.around(window) for window in windows]
+        encoded.append(
+            Encoded(
+                [token for ids, _ in framed for token in ids],
+                [kind for _, types in framed for kind in types],
+                [len(ids) for ids, _ in framed],
+                sum(map(len, row)) - read,
+            )
         )
-        encoded.append(Encoded(ids, types, sum(map(len, row)) - sum(kept)))
     return encoded
+
+
+def in_windows(texts: Sequence[Sequence[int]], room: int) -> tuple[list[list[Sequence[int]]], int]:
+    """One text or two as windows of at most `room` tokens, and how many tokens are in them.
+
+    Every token of the longer text is in one window; of the shorter one, which all windows have, at
+    most `room // 2` tokens are read.
+    """
+    longer = max(range(len(texts)), key=lambda number: len(texts[number]))
+    others = [one[: room // 2] for number, one in enumerate(texts) if number != longer]
+    tokens = texts[longer]
+    space = room - sum(map(len, others))
+    count = max(1, -(-len(tokens) // space))
+    # Borders at equal distances: no window is left with a few last tokens alone.
+    borders = [len(tokens) * number // count for number in range(count + 1)]
+    windows = []
+    for begin, end in itertools.pairwise(borders):
+        window: list[Sequence[int]] = list(others)
+        window.insert(longer, tokens[begin:end])
+        windows.append(window)
+    return windows, len(tokens) + sum(map(len, others))
 
 
 def shares(lengths: Sequence[int], room: int) -> list[int]:

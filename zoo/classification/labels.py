@@ -1,16 +1,47 @@
-"""Labels of the splits: their order, and what is said of those that train lacks."""
+"""Labels of the splits: what kind of target they are, their order, and what train lacks."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+
+from zoo.classification.modes import Mode
 
 #: Labels named in a sentence; of more only the number is told.
 _NAMED = 10
 
 
+def find_mode(labels: Iterable[str], *, several: bool) -> Mode:
+    """What kind of target labels are, where nobody says so.
+
+    Lists of labels are multi-label. Numbers of which some have decimals are regression. All else,
+    whole numbers too, is single-label: stars are as likely names of classes as amounts.
+
+    Args:
+        labels: All different labels.
+        several: Whether the source gives lists of them.
+    """
+    if several:
+        return "multi_label"
+    numbers = [as_number(label) for label in labels]
+    if None not in numbers and any(value % 1 for value in numbers if value is not None):
+        return "regression"
+    return "single_label"
+
+
+def as_number(label: str) -> float | None:
+    """The number that a label is; None if it is none, or not a finite one."""
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
+
+
 def in_order(labels: Iterable[str]) -> list[str]:
     """By the alphabet; numbers by their value."""
     labels = list(labels)
-    numbers = all(label.isascii() and label.isdigit() for label in labels)
-    return sorted(labels, key=lambda label: (int(label) if numbers else 0, label))
+    if labels and all(as_number(label) is not None for label in labels):
+        return sorted(labels, key=lambda label: (as_number(label) or 0.0, label))
+    return sorted(labels)
 
 
 def named(labels: Sequence[str], between: str = ", ") -> str:

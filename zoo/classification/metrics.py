@@ -4,11 +4,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import (
+    MeanAbsoluteError,
+    Metric,
+    MetricCollection,
+    PearsonCorrCoef,
+    SpearmanCorrCoef,
+)
 from torchmetrics.classification import (
     MulticlassAccuracy,
+    MulticlassCohenKappa,
     MulticlassF1Score,
     MulticlassMatthewsCorrCoef,
+    MultilabelF1Score,
 )
 
 
@@ -33,16 +41,15 @@ class CalibrationError(Metric):
         #: float64 `[bins, 3]`: texts, right ones, sum of probabilities.
         self.add_state("sums", torch.zeros(bins, 3, dtype=torch.double), dist_reduce_fx="sum")
 
-    def update(self, preds: Tensor, target: Tensor, confidence: Tensor) -> None:
-        """Count some texts.
+    def update(self, right: Tensor, confidence: Tensor) -> None:
+        """Count some predictions.
 
         Args:
-            preds: Predicted label ids, int64 `[texts]`.
-            target: Label ids that are right, int64 `[texts]`.
-            confidence: Probability of the predicted labels, float `[texts]`.
+            right: Whether each is right, bool of any shape.
+            confidence: Its probability, float of the same shape.
         """
-        likely = confidence.double()
-        rows = torch.stack([torch.ones_like(likely), (preds == target).double(), likely], dim=1)
+        likely = confidence.double().flatten()
+        rows = torch.stack([torch.ones_like(likely), right.double().flatten(), likely], dim=1)
         # A bin is open on the left and closed on the right.
         bins = ((likely * self.bins).ceil().long() - 1).clamp(0, self.bins - 1)
         self.sums = self.sums.index_add(0, bins, rows)
@@ -52,9 +59,15 @@ class CalibrationError(Metric):
         texts, right, likely = self.sums.unbind(dim=1)
         return (right - likely).abs().sum() / texts.sum().clamp(min=1)
 
+    def diagram(self) -> list[tuple[float, float]]:
+        """Mean probability and share of right ones of each bin that holds something."""
+        return [
+            (likely / count, right / count) for count, right, likely in self.sums.tolist() if count
+        ]
 
-def classification_scores(labels: int, **options: Any) -> MetricCollection:
-    """Accuracy, F1 in three averages, Matthews' correlation and calibration error.
+
+def single_label_scores(labels: int, **options: Any) -> MetricCollection:
+    """Accuracy, F1 in three averages and Matthews' correlation, of predicted and right label ids.
 
     Each state is a sum of counts, so that scores do not depend on the number of processes. In
     macro F1 a label that is neither there nor predicted is left out.
@@ -63,17 +76,51 @@ def classification_scores(labels: int, **options: Any) -> MetricCollection:
         labels: Number of labels.
         options: What every metric of torchmetrics takes, such as `sync_on_compute`.
     """
+    several: dict[str, Any] = {"num_classes": labels, "validate_args": False, **options}
+    return _collection(
+        accuracy=MulticlassAccuracy(average="micro", **several),
+        f1_macro=MulticlassF1Score(average="macro", **several),
+        f1_micro=MulticlassF1Score(average="micro", **several),
+        f1_weighted=MulticlassF1Score(average="weighted", **several),
+        mcc=MulticlassMatthewsCorrCoef(**several),
+    )
+
+
+def ordinal_scores(labels: int, **options: Any) -> MetricCollection:
+    """Those of single labels; and quadratically weighted kappa and the mean error in steps."""
+    kappa = MulticlassCohenKappa(
+        num_classes=labels, weights="quadratic", validate_args=False, **options
+    )
+    return _collection(
+        **dict(single_label_scores(labels, **options).items()),
+        qwk=kappa,
+        mae=MeanAbsoluteError(**options),
+    )
+
+
+def multi_label_scores(labels: int, **options: Any) -> MetricCollection:
+    """F1 in three averages, of given and right labels as 0 or 1, int64 `[texts, labels]`."""
+    several: dict[str, Any] = {"num_labels": labels, "validate_args": False, **options}
+    return _collection(
+        f1_macro=MultilabelF1Score(average="macro", **several),
+        f1_micro=MultilabelF1Score(average="micro", **several),
+        f1_weighted=MultilabelF1Score(average="weighted", **several),
+    )
+
+
+def regression_scores(**options: Any) -> MetricCollection:
+    """Correlation of values (Pearson), of ranks (Spearman), and mean absolute error.
+
+    Ranks need all values at once: this keeps two numbers of each text.
+    """
+    return _collection(
+        pearson=PearsonCorrCoef(**options),
+        spearman=SpearmanCorrCoef(**options),
+        mae=MeanAbsoluteError(**options),
+    )
+
+
+def _collection(**metrics: Any) -> MetricCollection:
     # One state for all would be a little faster, but processes that counted nothing would then
     # have another number of states to bring together than the others.
-    several: dict[str, Any] = {"num_classes": labels, "validate_args": False, **options}
-    return MetricCollection(
-        {
-            "accuracy": MulticlassAccuracy(average="micro", **several),
-            "f1_macro": MulticlassF1Score(average="macro", **several),
-            "f1_micro": MulticlassF1Score(average="micro", **several),
-            "f1_weighted": MulticlassF1Score(average="weighted", **several),
-            "mcc": MulticlassMatthewsCorrCoef(**several),
-            "ece": CalibrationError(**options),
-        },
-        compute_groups=False,
-    )
+    return MetricCollection(metrics, compute_groups=False)

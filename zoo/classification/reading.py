@@ -29,19 +29,33 @@ _NAMES = {
         *("content", "review", "tweet"),
     ),
     "text2": ("text2", "text_pair", "sentence2", "hypothesis", "question2"),
-    "label": ("label", "labels", "category", "class", "gold_label", "intent", "topic", "target"),
+    "label": (
+        *("label", "labels", "category", "class", "gold_label", "intent", "topic", "target"),
+        *("score", "rating", "similarity"),
+    ),
 }
+#: What Hub datasets put in a column of classes where nobody labelled the text.
+_UNLABELLED = -1
 
 Columns = Mapping[str, str | int]
 Records = Iterable[tuple[int, Mapping[str, Any]]]
 
 
 class LabelledText(NamedTuple):
-    """A text or a pair of texts, its label, and the 1-based line (or row) where it stands."""
+    """A text or a pair of texts with its labels.
+
+    Args:
+        text: The text.
+        text2: The second text of a pair.
+        labels: Its labels as strings, a number's digits too; None where nobody labelled it.
+        several: Whether the source may give a text several labels (or none).
+        line: The 1-based line or row where it stands.
+    """
 
     text: str
     text2: str | None
-    label: str
+    labels: tuple[str, ...] | None
+    several: bool
     line: int
 
 
@@ -51,6 +65,7 @@ def read_texts(
     columns: Columns | None = None,
     header: bool | None = None,
     quotes: bool | None = None,
+    separator: str | None = None,
 ) -> Iterator[LabelledText]:
     """Read labelled texts from a file or from a split of a Hub dataset.
 
@@ -66,6 +81,8 @@ def read_texts(
             is chosen by name, or its names are usual ones.
         quotes: Whether `"` quotes fields of a table. If None always in CSV, and in TSV if it
             does so in every field that begins with one.
+        separator: What stands between the labels of a text, where it has several in one field.
+            Lists of JSON lines, Parquet and the Hub need none.
 
     Yields:
         The texts in order; empty ones too.
@@ -76,10 +93,10 @@ def read_texts(
     place: str | Path
     if isinstance(source, (str, Path)):
         place = Path(source)
-        rows = _from_file(place, columns, header, quotes)
+        rows = _from_file(place, columns, header, quotes, separator)
     else:
         place = dataset_name(source)
-        rows = _from_dataset(source, place, columns)
+        rows = _from_dataset(source, place, columns, separator)
     empty = True
     for row in rows:
         empty = False
@@ -89,20 +106,28 @@ def read_texts(
 
 
 def _from_file(
-    path: Path, columns: Columns | None, header: bool | None, quotes: bool | None
+    path: Path,
+    columns: Columns | None,
+    header: bool | None,
+    quotes: bool | None,
+    separator: str | None,
 ) -> Iterator[LabelledText]:
     check_file(path)
     suffix = path.suffix.lower()
     if suffix in _JSON:
-        return _from_records(iter_json_lines(path), path, columns)
+        return _from_records(iter_json_lines(path), path, columns, separator)
     if suffix == ".parquet":
         names = parquet_class_names(path)
-        return _from_records(iter_parquet(path), path, columns, class_names=names)
-    return _from_table(path, columns, header, quotes)
+        return _from_records(iter_parquet(path), path, columns, separator, class_names=names)
+    return _from_table(path, columns, header, quotes, separator)
 
 
 def _from_table(
-    path: Path, columns: Columns | None, header: bool | None, quotes: bool | None
+    path: Path,
+    columns: Columns | None,
+    header: bool | None,
+    quotes: bool | None,
+    separator: str | None,
 ) -> Iterator[LabelledText]:
     tabs = path.suffix.lower() == ".tsv"
     if quotes is None:
@@ -113,7 +138,7 @@ def _from_table(
         header = _has_header(first, columns)
     if header:
         rows = iter_csv(path, delimiter=delimiter, quotes=quotes)
-        return _from_records(rows, path, columns, first_line=1)
+        return _from_records(rows, path, columns, separator, first_line=1)
     names = [str(number) for number in range(len(first))]
     if columns is None or not {"text", "label"} <= set(columns):
         shown = ", ".join(f"{name}: {cell[:30]!r}" for name, cell in enumerate(first[:6]))
@@ -125,7 +150,7 @@ def _from_table(
             line=1,
         )
     rows = iter_csv(path, delimiter=delimiter, quotes=quotes, header=names)
-    return _from_records(rows, path, columns, first_line=1)
+    return _from_records(rows, path, columns, separator, first_line=1)
 
 
 def _has_header(first: Sequence[str], columns: Columns | None) -> bool:
@@ -134,15 +159,19 @@ def _has_header(first: Sequence[str], columns: Columns | None) -> bool:
     return {"text", "label"} <= set(choose_columns(first, None, _NAMES))
 
 
-def _from_dataset(source: Any, place: str, columns: Columns | None) -> Iterator[LabelledText]:
+def _from_dataset(
+    source: Any, place: str, columns: Columns | None, separator: str | None
+) -> Iterator[LabelledText]:
     chosen = _chosen(source.column_names, columns, place, line=None)
-    names = getattr(source.features[chosen["label"]], "names", None)
+    kind = source.features[chosen["label"]]
+    names = getattr(getattr(kind, "feature", kind), "names", None)
     # Only these are decoded: other columns may hold images.
     rows = source.select_columns(list(chosen.values())).with_format(None)
     yield from _from_records(
         enumerate(rows, start=1),
         place,
         chosen,
+        separator,
         class_names={} if names is None else {chosen["label"]: names},
     )
 
@@ -172,6 +201,7 @@ def _from_records(
     records: Records,
     path: str | Path,
     columns: Columns | None,
+    separator: str | None,
     *,
     class_names: Mapping[str, Sequence[str]] | None = None,
     first_line: int | None = None,
@@ -194,8 +224,15 @@ def _from_records(
         texts = [
             _text(record[chosen[role]], path, line) for role in ("text", "text2") if role in chosen
         ]
-        label = _label(record[chosen["label"]], names, path, line)
-        yield LabelledText(texts[0], texts[1] if len(texts) > 1 else None, label, line)
+        value = record[chosen["label"]]
+        if separator is not None and isinstance(value, str):
+            value = [label for label in value.split(separator) if label.strip()]
+        several = isinstance(value, (list, tuple))
+        try:
+            labels = _labels(value, names)
+        except ValueError as error:
+            raise DataError(str(error), path=path, line=line) from None
+        yield LabelledText(texts[0], texts[1] if len(texts) > 1 else None, labels, several, line)
 
 
 def _text(value: Any, path: str | Path, line: int) -> str:
@@ -206,20 +243,22 @@ def _text(value: Any, path: str | Path, line: int) -> str:
     return value
 
 
-def _label(value: Any, names: Sequence[str] | None, path: str | Path, line: int) -> str:
+def _labels(value: Any, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(value, (list, tuple)):
+        return tuple(dict.fromkeys(_label(one, names) for one in value))
+    if names is not None and value == _UNLABELLED:
+        return None
+    return (_label(value, names),)
+
+
+def _label(value: Any, names: Sequence[str] | None) -> str:
     if isinstance(value, (list, tuple, dict)):
-        raise DataError(
-            f"a text has one label here; found {str(value)[:60]}.", path=path, line=line
-        )
+        raise ValueError(f"a label must be a string or a number; found {str(value)[:60]}.")
     if names is not None and isinstance(value, int):
         if not 0 <= value < len(names):
-            raise DataError(
-                f"label {value} is not among the {len(names)} classes of this column.",
-                path=path,
-                line=line,
-            )
+            raise ValueError(f"label {value} is not among the {len(names)} classes of this column.")
         return names[value]
     label = "" if value is None else str(value).strip()
     if not label:
-        raise DataError("the label is empty.", path=path, line=line)
+        raise ValueError("the label is empty.")
     return label

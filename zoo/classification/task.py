@@ -1,55 +1,61 @@
-"""Text classification: one label for a text or a pair of texts."""
+"""Text classification: labels or a number for a text or a pair of texts."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from zoo import backbones
+from zoo.classification.batches import collate
 from zoo.classification.encoding import LongTexts, Text, encode_texts
-from zoo.classification.loss import cross_entropy
-from zoo.classification.metrics import classification_scores
-from zoo.classification.prediction import (
-    ClassificationPrediction,
-    ClassificationPredictions,
-    ClassifiedText,
-)
-from zoo.classification.report import report
-from zoo.errors import DataError, ZooError
+from zoo.classification.modes import Mode
+from zoo.classification.modes.choice import make_objective
+from zoo.classification.prediction import ClassificationPredictions, Prediction
+from zoo.errors import DataError, RunError, ZooError
 from zoo.tracking.report import TaskReport
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 #: Texts encoded and predicted together, so that a stream of them is never held whole.
 _TEXTS_AT_ONCE = 512
+#: Windows that go through the model together outside training, however long a text is.
+_WINDOWS_AT_ONCE = 64
 
 
 class ClassificationTask(FineTuningTask):
-    """Sequence classification with one label a text, for any encoder.
+    """Sequence classification for any encoder, in four modes.
 
     In a notebook::
 
         data = ClassificationDataModule("classification-sample")
-        task = ClassificationTask("minilm-l6", labels=data.labels)
+        task = ClassificationTask("minilm-l6", labels=data.labels, mode=data.mode)
         Trainer(max_epochs=3).fit(task, data)
         task.predict(["My bin was not emptied."])
 
-    The loss is the mean cross-entropy over texts. The best checkpoint is the one with the highest
-    `val/accuracy`; with balanced class weights, where rare labels are to count as much as frequent
-    ones, the one with the highest `val/f1_macro`.
+    The best checkpoint is the one with the highest `val/accuracy` (single-label; `val/f1_macro`
+    with balanced class weights), `val/f1_macro` (multi-label), `val/qwk` (ordinal: quadratically
+    weighted kappa) or `val/spearman` (regression). While fitting, each validation also fits the
+    temperature with which probabilities are most likely, and the thresholds of multi-label.
 
     Args:
         backbone: Registered name, Hub id, or folder with a model.
         labels: Labels in the order of their ids (`data.labels`).
+        mode: What a text has (`data.mode`): one of the labels, any number of them, one of labels
+            that have an order, or a number.
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
         schedule: What follows the warm-up.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
-        class_weights: `balanced` weighs texts so that all labels of train count alike.
+        class_weights: `balanced` weighs texts so that all labels of train count alike; with
+            several labels, so that texts with a label and without it do.
         label_smoothing: Share of the target that is spread over all labels, from 0 to below 1.
         max_length: Longest text in tokens in `predict`. If None that of a run's training, where
             the backbone is its folder; else the backbone's own.
@@ -59,13 +65,13 @@ class ClassificationTask(FineTuningTask):
 
     family = "classification"
     head = "sequence-classification"
-    monitor = "val/accuracy"
 
     def __init__(
         self,
         backbone: str = "minilm-l6",
         *,
         labels: list[str],
+        mode: Mode = "single_label",
         learning_rate: float = 2e-4,
         weight_decay: float = 0.01,
         schedule: Schedule = "linear",
@@ -86,28 +92,32 @@ class ClassificationTask(FineTuningTask):
             betas=betas,
         )
         self.save_hyperparameters()
-        if len(set(labels)) < max(len(labels), 2):
-            raise ZooError(f"Two labels or more are needed, each once; given were {list(labels)}.")
-        if not 0 <= label_smoothing < 1:
-            raise ZooError(f"label_smoothing={label_smoothing} must be at least 0 and below 1.")
-        self.class_weights = class_weights
-        self.label_smoothing = label_smoothing
+        self.mode = mode
+        self.objective = make_objective(
+            mode, labels, balanced=class_weights == "balanced", smoothing=label_smoothing
+        )
+        self.monitor = f"val/{self.objective.monitor}"
         self.max_length = max_length
         self.long_texts = long_texts
         self._fitted = False
-        if class_weights == "balanced":
-            self.monitor = "val/f1_macro"
-        count = len(labels)
-        self.metrics = torch.nn.ModuleDict(
-            {"validate": classification_scores(count), "test": classification_scores(count)}
-        )
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        """Logits, float `[texts, labels]`."""
+        """Logits, float `[texts, labels]`: of a text in several windows their mean."""
         names = ["input_ids", "attention_mask", *self._type_names]
-        output = self.net(**{name: batch[name] for name in names})
-        logits: Tensor = output.logits
-        return logits
+        inputs = {name: batch[name] for name in names}
+        size = len(batch["input_ids"])
+        at_once = size if torch.is_grad_enabled() else _WINDOWS_AT_ONCE
+        parts = [
+            self.net(**{name: tensor[at : at + at_once] for name, tensor in inputs.items()}).logits
+            for at in range(0, size, at_once)
+        ]
+        logits = parts[0] if len(parts) == 1 else torch.cat(parts)
+        texts = len(batch["example"])
+        if size == texts:
+            return logits
+        summed = logits.new_zeros(texts, logits.shape[1]).index_add(0, batch["text_of"], logits)
+        windows = torch.bincount(batch["text_of"], minlength=texts)
+        return summed / windows[:, None]
 
     @cached_property
     def _type_names(self) -> list[str]:
@@ -121,56 +131,49 @@ class ClassificationTask(FineTuningTask):
         return ["token_type_ids"] if taken and given and several else []
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
-        """Mean cross-entropy over the texts of the batch, weighted and smoothed as asked for."""
-        weights = batch["weights"] if self.class_weights == "balanced" else None
-        loss = cross_entropy(self(batch), batch["labels"], weights, smoothing=self.label_smoothing)
+        """The loss of a batch, as the mode has it."""
+        self.objective.begin(batch, backbones.output_layer(self.net), kept=self._kept)
+        loss = self.objective.loss(self(batch), batch)
         self.log_loss(loss)
         return loss
+
+    @cached_property
+    def _kept(self) -> bool:
+        """Whether training goes on from a head that was trained before."""
+        return backbones.head_labels(self.backbone, self.head) == self.labels
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Count the texts of a validation batch."""
         self._evaluate(batch, "validate")
 
     def test_step(self, batch: Mapping[str, Any], batch_index: int) -> dict[str, Any]:
-        """Count the texts of a test batch; `predictions` are its texts with their labels."""
-        return {"predictions": self._evaluate(batch, "test")}
+        """Count the texts of a test batch; `predictions` are its texts with what was found."""
+        return {"predictions": self.objective.results(self._evaluate(batch, "test"), batch)}
 
-    def predict_step(self, batch: Mapping[str, Any], batch_index: int) -> list[ClassifiedText]:
-        """The texts of a batch with their labels."""
-        likely, best = self._best(self(batch))
-        return list(self._classified(batch, likely, best))
+    def predict_step(self, batch: Mapping[str, Any], batch_index: int) -> list[Any]:
+        """What was found for the texts of a batch."""
+        return self.objective.results(self(batch), batch)
 
-    def _evaluate(self, batch: Mapping[str, Any], stage: str) -> list[ClassifiedText]:
-        logits, gold = self(batch), batch["labels"]
-        if int(gold.max()) >= len(self.labels):
+    def _evaluate(self, batch: Mapping[str, Any], stage: str) -> Tensor:
+        gold = batch["labels"]
+        highest = int(gold.max()) if self.mode in ("single_label", "ordinal") else 0
+        width = gold.shape[1] if self.mode == "multi_label" else 0
+        if max(highest + 1, width) > len(self.labels):
             raise ZooError(
                 "The data has labels that the task was not made for. Make it with "
                 "ClassificationTask.from_run(FOLDER, labels=data.labels)."
             )
+        logits: Tensor = self(batch)
         split = "val" if stage == "validate" else "test"
-        self.log(f"{split}/loss", cross_entropy(logits, gold), batch_size=len(gold), sync_dist=True)
-        likely, best = self._best(logits)
-        metric: Any = self.metrics[stage]
-        metric.update(best, gold, confidence=likely)
-        return list(self._classified(batch, likely, best))
-
-    @staticmethod
-    def _best(logits: Tensor) -> tuple[Tensor, Tensor]:
-        likely, best = logits.float().softmax(dim=-1).max(dim=-1)
-        return likely, best
-
-    def _classified(
-        self, batch: Mapping[str, Any], likely: Tensor, best: Tensor
-    ) -> Iterator[ClassifiedText]:
-        gold = batch["labels"].tolist() if "labels" in batch else [None] * len(best)
-        for example, label, probability, right in zip(
-            batch["example"], best.tolist(), likely.tolist(), gold, strict=True
-        ):
-            name = "" if right is None else self.labels[right]
-            yield ClassifiedText(example, self.labels[label], probability, name)
+        loss = self.objective.validation_loss(logits, batch)
+        self.log(f"{split}/loss", loss, batch_size=len(gold), sync_dist=True)
+        self.objective.count(stage, logits, batch)
+        return logits
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores."""
+        """Fit the calibration, while fitting, and log the scores."""
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.objective.calibrate()
         self._log_scores("validate", "val")
 
     def on_test_epoch_end(self) -> None:
@@ -178,21 +181,80 @@ class ClassificationTask(FineTuningTask):
         self._log_scores("test", "test")
 
     def _log_scores(self, stage: str, prefix: str) -> None:
-        metric: Any = self.metrics[stage]
-        scores = metric.compute()
-        metric.reset()
-        for name, value in scores.items():
+        for name, value in self.objective.scores(stage).items():
             key = f"{prefix}/{name}"
             self.log(key, value.float(), prog_bar=key == self.monitor, rank_zero_only=True)
 
-    def report(self, predictions: Sequence[ClassifiedText], examples: Any) -> TaskReport:
+    def report(self, predictions: Sequence[Any], examples: Any) -> TaskReport:
         """Tables and pictures for the report of a test.
 
         Args:
             predictions: What `test_step` returned, of all processes, in any order.
             examples: The table of test examples, with `text` and `text2`.
         """
-        return report(predictions, examples, labels=self.labels)
+        return self.objective.report(predictions, examples)
+
+    # Trained weights.
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """What was fitted on validation and is not folded into the weights: thresholds."""
+        return self.objective.calibration
+
+    @classmethod
+    def options_of(cls, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """The mode that an exported model was trained in."""
+        mode = metadata.get("encoding", {}).get("mode")
+        return {} if mode is None else {"mode": mode}
+
+    def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
+        return backbones.load_model(
+            self.backbone,
+            self.head,
+            labels=labels,
+            weights=weights,
+            problem_type=self.objective.problem_type,
+        )
+
+    def _trained_model(self) -> "PreTrainedModel":
+        model = super()._trained_model()
+        known = backbones.metadata(self.backbone)
+        trained = self.options_of(known).get("mode", self.mode)
+        if trained != self.mode:
+            raise RunError(
+                f"{self.backbone} was trained with the mode {trained}, not {self.mode}: leave "
+                "--data.mode out, or train anew."
+            )
+        self.objective.restore(known.get("calibration", {}))
+        return model
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Give head and thresholds the sizes that they had when the checkpoint was saved."""
+        super().on_load_checkpoint(checkpoint)
+        trained = checkpoint["hyper_parameters"].get("mode", self.mode)
+        if trained != self.mode:
+            raise RunError(f"The checkpoint has the mode {trained}, the task {self.mode}.")
+        fitted = checkpoint["state_dict"].get("objective.thresholds")
+        if fitted is not None:  # of labels that only the data has, none is ever given
+            missing = len(self.labels) - len(fitted)
+            fitted = torch.nn.functional.pad(fitted, (0, missing))
+            checkpoint["state_dict"]["objective.thresholds"] = fitted
+
+    @contextmanager
+    def exported(self) -> Iterator["PreTrainedModel"]:
+        """The model with temperature, or mean and spread, folded into its last layer."""
+        layer = backbones.output_layer(self.net)
+        kept = {name: tensor.detach().clone() for name, tensor in layer.state_dict().items()}
+        scale, shift = self.objective.affine()
+        with torch.no_grad():
+            layer.weight.mul_(scale)
+            layer.bias.mul_(scale).add_(shift)
+        try:
+            yield self.net
+        finally:
+            layer.load_state_dict(kept)
+
+    # Prediction.
 
     @classmethod
     def input_of(cls, record: Mapping[str, Any]) -> str | tuple[str, str]:
@@ -215,22 +277,24 @@ class ClassificationTask(FineTuningTask):
     def predict(
         self, inputs: str | Sequence[str | Sequence[str]], *, batch_size: int = 32
     ) -> ClassificationPredictions:
-        """Labels of texts, or of pairs of texts, in the order of the input.
+        """What is predicted of texts, or of pairs of texts, in the order of the input.
 
         Args:
             inputs: Texts, or pairs of them; one text alone is taken as a list of one.
             batch_size: Texts in a batch.
 
         Raises:
-            DataError: There are pairs where the model was trained on single texts, or the reverse.
+            DataError: There are pairs where the model was trained on single texts, or the reverse,
+                or some of both.
             RunError: The task has no trained head.
-            ValueError: Some are pairs and others single texts.
         """
         inputs = [inputs] if isinstance(inputs, str) else inputs
-        found: list[ClassificationPrediction] = []
+        found: list[Prediction] = []
         with self.evaluating():
             for start in range(0, len(inputs), _TEXTS_AT_ONCE):
                 texts = [self._text(one) for one in inputs[start : start + _TEXTS_AT_ONCE]]
+                if len({text2 is None for _, text2 in texts}) > 1:
+                    raise DataError("Some inputs are pairs of texts and others are single texts.")
                 found += self._predict(texts, batch_size)
         return ClassificationPredictions(found)
 
@@ -260,9 +324,7 @@ class ClassificationTask(FineTuningTask):
             )
         return pair
 
-    def _predict(self, texts: Sequence[Text], batch_size: int) -> list[ClassificationPrediction]:
-        from zoo.classification.datamodule import collate
-
+    def _predict(self, texts: Sequence[Text], batch_size: int) -> list[Prediction]:
         trained = self._trained_with
         encoded = encode_texts(
             texts,
@@ -274,15 +336,13 @@ class ClassificationTask(FineTuningTask):
         )
         rows = [{**one._asdict(), "example": number} for number, one in enumerate(encoded)]
         rows.sort(key=lambda row: -len(row["input_ids"]))
-        found: dict[int, ClassificationPrediction] = {}
+        found: dict[int, Prediction] = {}
         for at in range(0, len(rows), batch_size):
-            batch = collate(
-                rows[at : at + batch_size], pad_token_id=int(self.tokenizer.pad_token_id or 0)
-            )
-            likely, best = self._best(self(self.on_device(batch)))
-            for one in self._classified(batch, likely, best):
-                text, text2 = texts[one.example]
-                found[one.example] = ClassificationPrediction(
-                    text, one.label, one.probability, text2
+            batch = self.on_device(
+                collate(
+                    rows[at : at + batch_size], pad_token_id=int(self.tokenizer.pad_token_id or 0)
                 )
+            )
+            for one in self.objective.results(self(batch), batch):
+                found[one.example] = self.objective.prediction(texts[one.example], one)
         return [found[number] for number in range(len(texts))]

@@ -42,6 +42,8 @@ class TextDataModule(LightningDataModule):
     Args:
         dataset: A sample's name (`zoo.data.samples.names()`), a folder or a Hub id.
         dataset_config: Configuration of a Hub dataset that has several.
+        splits: Which split of a Hub dataset is `train`, `validation` or `test`, where its names do
+            not say so, or where a split has no labels: `{test: validation}`.
         train: A file; any of these three replaces `dataset` entirely.
         validation: A file. A missing validation or test split is held out of train, 10% each.
         test: A file.
@@ -68,6 +70,7 @@ class TextDataModule(LightningDataModule):
         dataset: str | None = None,
         *,
         dataset_config: str | None = None,
+        splits: dict[str, str] | None = None,
         train: str | None = None,
         validation: str | None = None,
         test: str | None = None,
@@ -86,6 +89,7 @@ class TextDataModule(LightningDataModule):
         self.notes: list[str] = []
         self.dataset = dataset
         self.dataset_config = dataset_config
+        self.named_splits = splits
         self.files: dict[Split, str | None] = {
             "train": train,
             "validation": validation,
@@ -181,7 +185,12 @@ class TextDataModule(LightningDataModule):
     @cached_property
     def sources(self) -> Sources:
         """Where each split comes from."""
-        return find_sources(self.dataset, self.files, config=self.dataset_config)
+        return find_sources(
+            self.dataset,
+            self.files,
+            config=self.dataset_config,
+            named=self.named_splits,  # type: ignore[arg-type]  # checked there
+        )
 
     @property
     def fingerprint(self) -> str:

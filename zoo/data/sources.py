@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -43,7 +44,11 @@ class Sources:
 
 
 def find_sources(
-    dataset: str | None, files: dict[Split, str | None], *, config: str | None = None
+    dataset: str | None,
+    files: dict[Split, str | None],
+    *,
+    config: str | None = None,
+    named: Mapping[Split, str] | None = None,
 ) -> Sources:
     """One source per split. Files, where any is given, replace the dataset entirely.
 
@@ -51,6 +56,8 @@ def find_sources(
         dataset: A sample's name, a folder or a Hub id.
         files: A file for each split, or None.
         config: Configuration of a Hub dataset that has several.
+        named: Which split of a Hub dataset is which, such as `{"test": "validation"}`; the others
+            are found by their names.
 
     Raises:
         DataError: Something named is not there, or nothing is named.
@@ -88,9 +95,17 @@ def find_sources(
             )
     rows = load_hub(dataset, config=config, revision=None)
     splits: dict[Split, Any] = {}
+    for split, name in (named or {}).items():
+        if split not in SPLITS or name not in rows:
+            raise DataError(
+                f"--data.splits {{{split}: {name}}}: the data has {', '.join(map(str, rows))}, to "
+                f"be used as {', '.join(SPLITS)}.",
+                path=dataset,
+            )
+        splits[split] = rows[name]
     for name, table in rows.items():
         found_split = _split_of(str(name))
-        if found_split is not None:
+        if found_split is not None and name not in (named or {}).values():
             splits.setdefault(found_split, table)
     if not splits:
         raise DataError(

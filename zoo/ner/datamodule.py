@@ -31,6 +31,7 @@ class NERDataModule(TextDataModule):
     Args:
         dataset: A sample's name, a folder or a Hub id.
         dataset_config: Configuration of a Hub dataset that has several.
+        splits: Which split of a Hub dataset is which, such as `{test: validation}`.
         train: A file; any of these three replaces `dataset` entirely.
         validation: A file. A missing validation or test split is held out of train, 10% each.
         test: A file.
@@ -80,6 +81,7 @@ class NERDataModule(TextDataModule):
         dataset: str | None = None,
         *,
         dataset_config: str | None = None,
+        splits: dict[str, str] | None = None,
         train: str | None = None,
         validation: str | None = None,
         test: str | None = None,
@@ -96,6 +98,7 @@ class NERDataModule(TextDataModule):
         super().__init__(
             dataset,
             dataset_config=dataset_config,
+            splits=splits,
             train=train,
             validation=validation,
             test=test,

@@ -20,7 +20,8 @@ def export_model(task: Any, folder: Path, *, metadata: dict[str, Any]) -> None:
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     with quiet_transformers():
-        task.net.save_pretrained(unfinished)
+        with task.exported() as model:
+            model.save_pretrained(unfinished)
         task.tokenizer.save_pretrained(unfinished)
     content = {"family": task.family, "zoo_version": zoo.__version__, **metadata}
     (unfinished / METADATA_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -121,7 +121,10 @@ class FineTuningTask(LightningModule):
     on_predict_start = on_validation_start
 
     def _new_model(self, *, weights: bool) -> "PreTrainedModel":
-        return backbones.load_model(self.backbone, self.head, labels=self.labels, weights=weights)
+        return self._load(self.labels, weights=weights)
+
+    def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
+        return backbones.load_model(self.backbone, self.head, labels=labels, weights=weights)
 
     def _trained_model(self) -> "PreTrainedModel":
         had = backbones.head_labels(self.backbone, self.head)
@@ -137,7 +140,7 @@ class FineTuningTask(LightningModule):
                 f"The head in {self.backbone} knows the labels {', '.join(had)}, but the task was "
                 f"given {', '.join(self.labels)}."
             )
-        return backbones.load_model(self.backbone, self.head, labels=had)
+        return self._load(had)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Give the head the size it had when the checkpoint was saved."""
@@ -151,9 +154,7 @@ class FineTuningTask(LightningModule):
             )
         self._no_weights = None
         if self.model is not None and self.model.config.num_labels != len(labels):
-            self.model = backbones.load_model(
-                self.backbone, self.head, labels=list(labels), weights=False
-            )
+            self.model = self._load(list(labels), weights=False)
 
     @property
     def known_labels(self) -> list[str]:
@@ -181,9 +182,24 @@ class FineTuningTask(LightningModule):
         had = backbones.head_labels(str(model), cls.head)
         if had is None:
             raise RunError(f"The model in {model} has no head for {cls.family}.")
-        task = cls(str(model), labels=list(labels or had))  # type: ignore[call-arg]  # families have a default
+        options = cls.options_of(backbones.metadata(str(model)))
+        task = cls(str(model), labels=list(labels or had), **options)
         task.net  # noqa: B018  a broken model shows now, not at the first prediction
         return task
+
+    @classmethod
+    def options_of(cls, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of the task that an exported model was trained with, from its `zoo.json`."""
+        return {}
+
+    @contextmanager
+    def exported(self) -> Iterator["PreTrainedModel"]:
+        """The model as others should see it, for the time of saving it.
+
+        What a family does to the model's outputs is folded into its last layer here, so that plain
+        transformers gives our numbers.
+        """
+        yield self.net
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -1,27 +1,32 @@
-"""What the report of a classification test shows: scores of each label, confusions, errors."""
+"""The report of a test with one label a text: scores of each label, confusions, errors."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from zoo.classification.prediction import ClassifiedText
+from zoo.classification.report.shared import ERRORS, Diagram, reliability, shown, texts_of
 from zoo.tracking.report import ConfusionMatrix, Table, TaskReport
 
-#: Errors that are kept for the table, and characters of their texts.
-_ERRORS = 200
-_LONGEST = 240
 #: Labels of the confusion matrix, at most: of more only those with the most errors are drawn.
 _DRAWN = 40
 OTHERS = "(others)"
 
 
-def report(texts: Sequence[ClassifiedText], examples: Any, *, labels: Sequence[str]) -> TaskReport:
+def single_label_report(
+    texts: Sequence[ClassifiedText],
+    examples: Any,
+    *,
+    labels: Sequence[str],
+    diagram: Diagram = (),
+) -> TaskReport:
     """Tables, confusion matrix and prediction records of a test.
 
     Args:
         texts: Predicted and right label of each text, in any order.
         examples: The table of examples, with `text` and `text2`, by row.
         labels: All labels, in the order of their ids.
+        diagram: Points of the reliability diagram.
     """
     texts = sorted(texts, key=lambda one: one.example)
     cells = Counter((one.gold, one.label) for one in texts)
@@ -35,14 +40,15 @@ def report(texts: Sequence[ClassifiedText], examples: Any, *, labels: Sequence[s
                 "Most confident errors",
                 ("example", "gold", "predicted", "probability", "text"),
                 [
-                    (one.example, one.gold, one.label, round(one.probability, 3), _shown(row))
-                    for one in errors[:_ERRORS]
+                    (one.example, one.gold, one.label, round(one.probability, 3), shown(row))
+                    for one in errors[:ERRORS]
                     for row in (examples[one.example],)
                 ],
             ),
         },
         predictions=_records(texts, examples),
         confusion=_confusion(cells, labels),
+        curves=reliability(diagram),
         main_table="per_label" if len(labels) <= _DRAWN else None,
     )
 
@@ -89,19 +95,11 @@ def _confusion(cells: Counter[tuple[str, str]], labels: Sequence[str]) -> Confus
     return ConfusionMatrix(labels, [[cells[row, column] for column in labels] for row in labels])
 
 
-def _shown(row: Any) -> str:
-    text = row["text"] if row["text2"] is None else f"{row['text']} ‖ {row['text2']}"
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-
-
 def _records(texts: Sequence[ClassifiedText], examples: Any) -> Iterator[dict[str, Any]]:
     for one in texts:
-        row = examples[one.example]
-        pair = {} if row["text2"] is None else {"text2": row["text2"]}
         yield {
             "example": one.example,
-            "text": row["text"],
-            **pair,
+            **texts_of(examples[one.example]),
             "gold": one.gold,
             "label": one.label,
             "probability": round(one.probability, 4),

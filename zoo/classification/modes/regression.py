@@ -1,0 +1,110 @@
+"""A number for each text."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.classification.encoding import Text
+from zoo.classification.metrics import regression_scores
+from zoo.classification.modes.base import Batch, Objective
+from zoo.classification.prediction import RegressionPrediction, ValuedText
+from zoo.classification.report import regression_report
+from zoo.tracking.report import TaskReport
+
+#: What the only output of the model is called.
+VALUE = "score"
+
+
+class Regression(Objective):
+    """Squared error of the target in standard deviations from the mean of train.
+
+    The model's output is such a standard score; predictions and scores are in the units of the
+    data. On export mean and spread are folded into the last layer.
+    """
+
+    mode = "regression"
+    problem_type = "regression"
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, labels: Sequence[str]):
+        super().__init__(labels)
+        self.monitor = "spearman"
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("spread", torch.ones(()))
+        self.metrics = nn.ModuleDict({"validate": regression_scores(), "test": regression_scores()})
+        self._began = False
+
+    @staticmethod
+    def target(labels: Sequence[str], ids: Mapping[str, int]) -> list[float]:
+        """The number."""
+        return [float(labels[0])]
+
+    @staticmethod
+    def targets(rows: Sequence[Sequence[float]], *, labels: int) -> Tensor:
+        """Numbers, float `[texts]`."""
+        return torch.tensor([row[0] for row in rows])
+
+    @staticmethod
+    def constants(rows: Iterable[Sequence[str]], labels: Sequence[str]) -> dict[str, Tensor]:
+        """`scale`, float `[2]`: mean and standard deviation of train."""
+        values = torch.tensor([float(row[0]) for row in rows], dtype=torch.double)
+        if not len(values):
+            return {"scale": torch.tensor([0.0, 1.0])}
+        spread = values.std(correction=0).clamp(min=1e-12)
+        return {"scale": torch.stack([values.mean(), spread]).float()}
+
+    def begin(self, batch: Batch, output: nn.Linear, *, kept: bool) -> None:
+        """Take the scale of train; a head that gave numbers in the data's units keeps doing so."""
+        if self._began:
+            return
+        self._began = True
+        mean, spread = batch["scale"].unbind()
+        if kept and float(self.mean) == 0 and float(self.spread) == 1:
+            with torch.no_grad():
+                output.weight.div_(spread)
+                output.bias.sub_(mean).div_(spread)
+        self.mean.copy_(mean)
+        self.spread.copy_(spread)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean squared error, in variances of train."""
+        target = (batch["labels"] - self.mean) / self.spread
+        return F.mse_loss(logits[:, 0].float(), target)
+
+    def _values(self, logits: Tensor) -> Tensor:
+        return logits[:, 0].float() * self.spread + self.mean
+
+    def count(self, stage: str, logits: Tensor, batch: Batch) -> None:
+        """Count the texts of a batch."""
+        metrics: Any = self.metrics[stage]
+        metrics.update(self._values(logits), batch["labels"])
+
+    def scores(self, stage: str) -> dict[str, Tensor]:
+        """Correlations, and the mean absolute error in the units of the data."""
+        metrics: Any = self.metrics[stage]
+        found: dict[str, Tensor] = metrics.compute()
+        metrics.reset()
+        # Where all predictions are equal there is no correlation.
+        return {name: value.nan_to_num(0.0) for name, value in found.items()}
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Spread and mean of train."""
+        return self.spread, self.mean
+
+    def results(self, logits: Tensor, batch: Batch) -> list[Any]:
+        """The number of each text."""
+        values = self._values(logits).tolist()
+        gold = batch["labels"].tolist() if "labels" in batch else [None] * len(values)
+        return [ValuedText(*one) for one in zip(batch["example"], values, gold, strict=True)]
+
+    def prediction(self, text: Text, result: ValuedText) -> RegressionPrediction:
+        """The text with its number."""
+        return RegressionPrediction(text[0], text[1], result.value)
+
+    def report(self, results: Sequence[ValuedText], examples: Any) -> TaskReport:
+        """Errors by size of the target, largest errors, predictions against targets."""
+        return regression_report(results, examples)
