@@ -168,9 +168,11 @@ def test_no_text_occurs_twice_in_the_corpus(name: str) -> None:
 
 
 @every_corpus
-def test_no_pattern_of_test_is_one_of_train_or_validation(name: str) -> None:
+def test_most_texts_of_test_have_a_pattern_that_neither_train_nor_validation_has(name: str) -> None:
     pools = {split: {p for used in patterns(name)[split] for p in used} for split in SPLITS}
-    assert not pools["test"] & (pools["train"] | pools["validation"])
+    others = pools["train"] | pools["validation"]
+    texts = patterns(name)["test"]
+    assert 0.5 < sum(not set(used) <= others for used in texts) / len(texts) < 0.9
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -240,7 +242,7 @@ def test_the_wish_comes_first_about_as_often_as_last() -> None:
 @pytest.mark.parametrize(
     ("name", "metric", "low", "high"),
     [
-        ("sample", "accuracy", 0.45, 0.62),
+        ("sample", "accuracy", 0.35, 0.55),
         ("multilabel", "macro F1", 0.05, 0.25),
         ("multilabel, fitted thresholds", "macro F1", 0.3, 0.55),
         ("pairs", "accuracy", 0.28, 0.42),

@@ -1,5 +1,6 @@
 """Scores of classification: torchmetrics' own, and a calibration error that is a sum of counts."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -113,10 +114,12 @@ def regression_scores(**options: Any) -> MetricCollection:
 
     Ranks need all values at once: this keeps two numbers of each text.
     """
+    with warnings.catch_warnings():
+        # That ranks need all values is said above, not to every user.
+        warnings.filterwarnings("ignore", message=".*will save all targets and predictions")
+        spearman = SpearmanCorrCoef(**options)
     return _collection(
-        pearson=PearsonCorrCoef(**options),
-        spearman=SpearmanCorrCoef(**options),
-        mae=MeanAbsoluteError(**options),
+        pearson=PearsonCorrCoef(**options), spearman=spearman, mae=MeanAbsoluteError(**options)
     )
 
 
