@@ -119,7 +119,7 @@ def test_the_samples_are_found_by_name(tiny: Tiny) -> None:
 
 def test_the_baseline_is_the_one_of_the_datasheet(tiny: Tiny) -> None:
     data = ClassificationDataModule("classification-pairs-sample", backbone=str(tiny("bert")))
-    assert data.baselines()["bag_of_words/accuracy"] == pytest.approx(0.3425, abs=0.005)
+    assert data.baselines()["bag_of_words/accuracy"] == pytest.approx(0.3625, abs=0.005)
 
 
 def test_a_baseline_without_words_or_labels_to_choose_from_takes_the_most_frequent() -> None:
