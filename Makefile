@@ -6,7 +6,7 @@ ARGS ?=
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-all recipe-ner recipe-classification clean
+.PHONY: help setup check format test test-all recipe-ner recipe-classification recipe-qa clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-all: $(INSTALLED) ## Run all tests: also every recipe, the notebooks, the w
 
 recipe-ner: $(INSTALLED) ## Fine-tune, test and export a NER model (ARGS="--trainer.max_epochs 1")
 	@$(BIN)/python -m recipes ner $(ARGS)
+
+recipe-qa: $(INSTALLED) ## Fine-tune, test and export a model for questions (ARGS="--trainer.max_epochs 1")
+	@$(BIN)/python -m recipes qa $(ARGS)
 
 recipe-classification: $(INSTALLED) ## Fine-tune, test and export a classifier (ARGS="--trainer.max_epochs 1")
 	@$(BIN)/python -m recipes classification $(ARGS)

@@ -23,7 +23,7 @@ _JSON = {".jsonl", ".ndjson", ".json", ".jsonlines"}
 _TABLES = {".conll", ".iob", ".iob2", ".bio", ".csv", ".tsv", ".parquet"}
 
 #: The task of each family, by its name in `zoo`.
-_TASKS = {"ner": "NERTask", "classification": "ClassificationTask"}
+_TASKS = {"ner": "NERTask", "classification": "ClassificationTask", "qa": "QATask"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         description="Predict with a trained model. One JSON object a line on standard output.",
         epilog="A .txt file (and standard input) holds one text a line; a .jsonl file holds "
         'objects with "text"; NER also takes "tokens" (words that are split already), and '
-        'classification "text2" for a pair of texts.',
+        'classification "text2" for a pair of texts. Question answering takes objects with '
+        '"question" and "context" (or "contexts", a list), on standard input too, or lines of '
+        "question, tab and context, or a SQuAD .json file.",
         allow_abbrev=False,
     )
     parser.add_argument("folder", help="a run's folder, or its model/ folder")
@@ -63,7 +65,9 @@ def main(arguments: Sequence[str]) -> int:
 
     quiet()
     task = _task(options.folder)
-    inputs = (one for name in options.files or ["-"] for one in _inputs(name, task))
+    inputs = (
+        one for name in options.files or ["-"] for one in _inputs(name, task) if one is not None
+    )
     # A person at the keyboard wants each answer at once.
     at_once = 1 if not options.files and sys.stdin.isatty() else _AT_ONCE
     while chunk := list(islice(inputs, at_once)):
@@ -96,7 +100,9 @@ def _inputs(name: str, task: "FineTuningTask") -> Iterator[Any]:
                 raise DataError(
                     f"This is not UTF-8 ({error.reason}).", path="standard input", line=number
                 ) from None
-            yield line.rstrip("\r\n")
+            yield _of_line(line.rstrip("\r\n"), "standard input", number, task)
+    elif (own := task.inputs_of_file(Path(name))) is not None:
+        yield from own
     elif Path(name).suffix in _JSON:
         for number, record in iter_json_lines(Path(name)):
             try:
@@ -104,5 +110,12 @@ def _inputs(name: str, task: "FineTuningTask") -> Iterator[Any]:
             except DataError as error:
                 raise DataError(str(error), path=name, line=number) from None
     else:
-        for _, line in iter_lines(Path(name)):
-            yield line.rstrip("\r\n")
+        for number, line in iter_lines(Path(name)):
+            yield _of_line(line, name, number, task)
+
+
+def _of_line(line: str, place: str, number: int, task: "FineTuningTask") -> Any:
+    try:
+        return task.input_of_line(line)
+    except DataError as error:
+        raise DataError(str(error), path=place, line=number) from None

@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -156,6 +157,7 @@ def _test(cli: RecipeCLI, *, checkpoint: str | None) -> int:
         baselines = cli.datamodule.baselines()
         scores |= {f"baseline/{name}": value for name, value in baselines.items()}
     report = cli.model.report(cli.recorder.outputs, cli.datamodule.examples("test"))
+    report = replace(report, tables={**report.tables, **cli.datamodule.report_tables})
     metrics = cli.folder.add_metrics(scores)
     _write_lines(cli.folder.predictions, report.predictions)
     _write_page(cli, report, metrics)

@@ -149,7 +149,9 @@ def _tokenizer(architecture: str) -> Any:
             merges: Any = [tuple(merge) for merge in state["merges"]]
             return RobertaTokenizer(vocab=state["vocab"], merges=merges)
         byte.post_processor = processors.TemplateProcessing(
-            single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+            single="<s> $A </s>",
+            pair="<s> $A </s> $B </s>",
+            special_tokens=[("<s>", 0), ("</s>", 2)],
         )
         return PreTrainedTokenizerFast(
             tokenizer_object=byte,
@@ -171,7 +173,9 @@ def _tokenizer(architecture: str) -> Any:
         CORPUS, trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>")
     )
     unigram.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+        single="<s> $A </s>",
+        pair="<s> $A </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=unigram,

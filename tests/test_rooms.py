@@ -68,11 +68,16 @@ def test_a_family_never_imports_another(family: str) -> None:
         assert rooms(path) <= FLOORS | {family}, path
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_encoding_imports_only_torch_numpy_and_the_standard_library(family: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [*(f"{family}/encoding.py" for family in sorted(FAMILIES)), "data/frames.py"],
+)
+def test_encoding_imports_only_torch_numpy_the_standard_library_and_frames(path: str) -> None:
     allowed = {"torch", "numpy", *sys.stdlib_module_names}
-    found = {name.split(".")[0] for name in imports(ROOT / "zoo" / family / "encoding.py")}
-    assert found <= allowed
+    found = {
+        name for name in imports(ROOT / "zoo" / path) if not name.startswith("zoo.data.frames")
+    }
+    assert {name.split(".")[0] for name in found} <= allowed
 
 
 def test_the_library_never_imports_the_recipes() -> None:

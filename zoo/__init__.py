@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from zoo.ner.datamodule import NERDataModule
     from zoo.ner.metrics import EntityF1
     from zoo.ner.task import NERTask
+    from zoo.qa.datamodule import QADataModule
+    from zoo.qa.task import QATask
     from zoo.tracking.quiet import quiet
 
 __version__ = "0.1.0"
@@ -31,6 +33,8 @@ __all__ = [
     "EntityF1",
     "NERDataModule",
     "NERTask",
+    "QADataModule",
+    "QATask",
     "RunError",
     "ZooError",
     "__version__",
@@ -46,6 +50,8 @@ _HOME = {
     "EntityF1": "zoo.ner.metrics",
     "NERDataModule": "zoo.ner.datamodule",
     "NERTask": "zoo.ner.task",
+    "QADataModule": "zoo.qa.datamodule",
+    "QATask": "zoo.qa.task",
     "RunError": "zoo.errors",
     "ZooError": "zoo.errors",
     "quiet": "zoo.tracking.quiet",

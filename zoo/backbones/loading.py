@@ -16,19 +16,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
-Head = Literal["token-classification", "sequence-classification"]
+Head = Literal["token-classification", "sequence-classification", "question-answering"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 _AUTO_CLASS: dict[Head, str] = {
     "token-classification": "AutoModelForTokenClassification",
     "sequence-classification": "AutoModelForSequenceClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
 }
 _ARCHITECTURE: dict[Head, str] = {
     "token-classification": "ForTokenClassification",
     "sequence-classification": "ForSequenceClassification",
+    "question-answering": "ForQuestionAnswering",
 }
 #: Architectures whose head has the same parameter names as ours, whatever its task.
-_WITH_CLASSIFIER = ("ForTokenClassification", "ForSequenceClassification")
+_WITH_CLASSIFIER = tuple(_ARCHITECTURE.values())
+#: Labels of heads whose outputs are the same in every model, whatever its config calls them.
+_FIXED_LABELS: dict[Head, list[str]] = {"question-answering": ["start", "end"]}
 
 #: Longest input used unless asked for more: attention's cost grows with the square.
 USUAL_MAX_LENGTH = 512
@@ -113,6 +117,8 @@ def head_labels(backbone: str, head: Head) -> list[str] | None:
     architectures = config.get("architectures") or [""]
     if not architectures[0].endswith(_ARCHITECTURE[head]):
         return None
+    if head in _FIXED_LABELS:
+        return list(_FIXED_LABELS[head])
     id2label = config.get("id2label") or {}
     return [id2label[key] for key in sorted(id2label, key=int)]
 
@@ -213,17 +219,21 @@ def _lead_with_space(tokenizer: Any) -> None:
     from tokenizers import Tokenizer
 
     state = json.loads(tokenizer.backend_tokenizer.to_str())
-    pre_tokenizer = state.get("pre_tokenizer") or {}
-    byte_level = [
-        part
-        for part in pre_tokenizer.get("pretokenizers", [pre_tokenizer])
-        if part.get("type") == "ByteLevel" and not part.get("add_prefix_space", False)
-    ]
-    if byte_level:
-        for part in byte_level:
-            part["add_prefix_space"] = True
-        changed = Tokenizer.from_str(json.dumps(state))
-        tokenizer.backend_tokenizer.pre_tokenizer = changed.pre_tokenizer
+    changed = False
+    for name, kinds, inner in (
+        ("pre_tokenizer", ("ByteLevel",), "pretokenizers"),
+        # It takes the leading space off the offsets again, if it knows of one: otherwise the first
+        # word of a text would seem to begin at its second letter.
+        ("post_processor", ("ByteLevel", "RobertaProcessing"), "processors"),
+    ):
+        outer = state.get(name) or {}
+        for part in outer.get(inner, [outer]):
+            if part.get("type") in kinds and not part.get("add_prefix_space", False):
+                part["add_prefix_space"] = changed = True
+    if changed:
+        backend = Tokenizer.from_str(json.dumps(state))
+        tokenizer.backend_tokenizer.pre_tokenizer = backend.pre_tokenizer
+        tokenizer.backend_tokenizer.post_processor = backend.post_processor
         # Some classes rebuild the backend from this when an exported folder is loaded elsewhere.
         tokenizer.add_prefix_space = True
 

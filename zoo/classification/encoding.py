@@ -6,8 +6,9 @@ tokenizer itself does it; so a text that is too long can be shortened anywhere, 
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+
+from zoo.data.frames import Frame
 
 #: What is read of a text that is too long: its beginning, its beginning and its end, or all of it
 #: in several windows.
@@ -31,52 +32,6 @@ class Encoded(NamedTuple):
     token_types: list[int]
     windows: list[int]
     cut: int
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The special tokens that a tokenizer puts around one text or two.
-
-    Args:
-        parts: Ids before the first text, after each text, in order.
-        part_types: Token types of the same.
-        text_types: Token type of each text.
-    """
-
-    parts: tuple[tuple[int, ...], ...]
-    part_types: tuple[tuple[int, ...], ...]
-    text_types: tuple[int, ...]
-
-    @classmethod
-    def of(cls, tokenizer: Any, *, pairs: bool) -> "Frame":
-        """Found by asking the tokenizer, so that it holds for every kind of it."""
-        probe = tokenizer.backend_tokenizer.encode("a", "a" if pairs else None)
-        count = 2 if pairs else 1
-        parts: list[list[int]] = [[] for _ in range(count + 1)]
-        types: list[list[int]] = [[] for _ in range(count + 1)]
-        text_types = [0] * count
-        seen = 0
-        for token, kind, text in zip(probe.ids, probe.type_ids, probe.sequence_ids, strict=True):
-            if text is None:
-                parts[seen].append(token)
-                types[seen].append(kind)
-            else:
-                seen = text + 1
-                text_types[text] = kind
-        return cls(tuple(map(tuple, parts)), tuple(map(tuple, types)), tuple(text_types))
-
-    @property
-    def size(self) -> int:
-        """Number of special tokens."""
-        return sum(map(len, self.parts))
-
-    def around(self, texts: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
-        """Ids and token types of the texts' tokens with the special ones."""
-        ids, types = list(self.parts[0]), list(self.part_types[0])
-        for number, tokens in enumerate(texts):
-            ids += [*tokens, *self.parts[number + 1]]
-            types += [self.text_types[number]] * len(tokens) + [*self.part_types[number + 1]]
-        return ids, types
 
 
 def encode_texts(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -137,6 +137,15 @@ class TextDataModule(LightningDataModule):
     @abstractmethod
     def baselines(self) -> dict[str, float]:
         """Scores on the test split of what needs no model, such as `{"lookup/f1": 0.4}`."""
+
+    def collate_of(self, split: Split) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]:
+        """What makes batches of a split: `collate`, unless evaluation needs more than training."""
+        return self.collate
+
+    @property
+    def report_tables(self) -> Mapping[str, Any]:
+        """Tables on the data for the report (`zoo.tracking.report.Table`), by key."""
+        return {}
 
     @property
     def predict_example(self) -> tuple[str, str]:
@@ -348,7 +357,7 @@ class TextDataModule(LightningDataModule):
 
     def _loader(self, split: Split, sampler: Any) -> StatefulDataLoader:
         return StatefulDataLoader(
-            Rows(self.features(split), self.collate),
+            Rows(self.features(split), self.collate_of(split)),
             sampler=sampler,
             batch_size=None,  # the sampler yields whole batches
             num_workers=self.num_workers,

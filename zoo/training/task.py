@@ -231,6 +231,20 @@ class FineTuningTask(LightningModule):
             DataError: The object lacks what it should hold.
         """
 
+    @classmethod
+    def input_of_line(cls, line: str) -> Any:
+        """What `predict` takes, from a line of text: the text itself. None skips the line.
+
+        Raises:
+            DataError: A family whose input is more than a text cannot read it.
+        """
+        return line
+
+    @classmethod
+    def inputs_of_file(cls, path: Path) -> Iterator[Any] | None:
+        """What `predict` takes, from a file in a format of the family's own; None if it is not."""
+        return None
+
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and decay over all steps of the training."""
         groups = parameter_groups(self.net, weight_decay=self.weight_decay)

@@ -1,0 +1,61 @@
+"""What tests of the question answering family share: files written on the spot, quiet trainers."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning import Trainer
+
+#: A text with questions on it, each with its answers and the character where each begins.
+Asked = tuple[str, Sequence[tuple[str, Sequence[tuple[str, int]]]]]
+
+
+@pytest.fixture
+def squad(tmp_path: Path) -> Callable[..., str]:
+    """A function that writes texts with questions as SQuAD 2.0 JSON and returns the file's path."""
+
+    def write(name: str, texts: Sequence[Asked], *, titles: Sequence[str] = ()) -> str:
+        number = 0
+        articles = []
+        for at, (text, questions) in enumerate(texts):
+            asked = []
+            for question, answers in questions:
+                number += 1
+                asked.append(
+                    {
+                        "id": f"{name}-{number}",
+                        "question": question,
+                        "answers": [{"text": said, "answer_start": at} for said, at in answers],
+                        "is_impossible": not answers,
+                    }
+                )
+            title = titles[at] if titles else ""
+            articles.append({"title": title, "paragraphs": [{"context": text, "qas": asked}]})
+        path = tmp_path / f"{name}.json"
+        content = {"version": "v2.0", "data": articles}
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def trainer() -> Callable[..., Trainer]:
+    """A function that makes a plain trainer on the CPU that writes and prints nothing."""
+
+    def make(**options: Any) -> Trainer:
+        settings: dict[str, Any] = {
+            "accelerator": "cpu",
+            "devices": 1,
+            "max_epochs": 1,
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+        }
+        return Trainer(**{**settings, **options})
+
+    return make

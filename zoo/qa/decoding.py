@@ -1,0 +1,308 @@
+"""From start and end logits to answers: batched, and with k candidates held per example.
+
+The n-best procedure of BERT for SQuAD (Devlin et al. 2019, arXiv 1810.04805, section 4.2): the k
+best starts of a window are paired with its k best ends, and the best valid pairs of all windows of
+an example are its answers. Logits of one batch become the k best spans of each window
+(`best_spans`), and those the k best answers of each example (`merge`, `Best`), so the logits of a
+whole set are never held.
+"""
+
+import math
+from collections.abc import Hashable, Iterable, MutableMapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_Floats: TypeAlias = NDArray[np.float32]
+_Ints: TypeAlias = NDArray[np.int64]
+_Bools: TypeAlias = NDArray[np.bool_]
+
+#: Logits and scores down to this are of no token or span; no model gives them, masks do.
+_NOTHING = -(2.0**126)
+
+#: A first and a last character in one integer, first * _PLACES + last.
+_PLACES = 2**32
+
+_Example = TypeVar("_Example", bound=Hashable)
+
+
+class Spans(NamedTuple):
+    """The k best spans of each window, best first.
+
+    Attributes:
+        start: First token, int64 `[windows, k]`; 0 where there is no span.
+        end: Last token (inclusive), int64 `[windows, k]`; 0 where there is no span.
+        score: Start plus end logit, float32 `[windows, k]`; -inf where a window has fewer than k
+            valid spans.
+        null: Start plus end logit of the first token, float32 `[windows]`.
+    """
+
+    start: Tensor
+    end: Tensor
+    score: Tensor
+    null: Tensor
+
+
+def best_spans(
+    start_logits: Tensor,
+    end_logits: Tensor,
+    context: Tensor,
+    *,
+    k: int = 20,
+    max_answer_length: int = 30,
+) -> Spans:
+    """The k best spans of every window, among the pairs of its k best starts and k best ends.
+
+    A span is valid when it has at most `max_answer_length` tokens, and its first and last belong
+    to the context, which is one piece. The k best are taken of all tokens, as BERT's procedure
+    does: mask the logits of tokens outside the context if the model has not learned to keep them
+    low. Of equal logits the earlier tokens are taken, of equal scores the earlier start, then the
+    shorter span; so nothing depends on the batch or the device. Computed in numpy on the CPU.
+
+    Args:
+        start_logits: `[windows, tokens]`, of any floating type; widened to float32.
+        end_logits: `[windows, tokens]`.
+        context: Which tokens belong to the context, bool `[windows, tokens]`.
+        k: Starts, ends and spans per window.
+        max_answer_length: The most tokens that a span may have.
+
+    Raises:
+        ValueError: Shapes differ, a window has no tokens, or `k` or `max_answer_length` is less
+            than 1.
+    """
+    if start_logits.dim() != 2 or not start_logits.shape == end_logits.shape == context.shape:
+        raise ValueError(
+            "Start logits, end logits and context must share one shape [windows, tokens], not "
+            f"{list(start_logits.shape)}, {list(end_logits.shape)}, {list(context.shape)}."
+        )
+    if k < 1 or max_answer_length < 1:
+        raise ValueError(f"k ({k}) and max_answer_length ({max_answer_length}) must be at least 1.")
+    if start_logits.shape[1] == 0:
+        raise ValueError("A window without tokens has no null score.")
+    starts = start_logits.detach().float().cpu().numpy()
+    ends = end_logits.detach().float().cpu().numpy()
+    inside = context.detach().bool().cpu().numpy()
+
+    windows, tokens = starts.shape
+    first_token = np.arange(windows)[:, None] * tokens
+    start, end = _highest(starts, k), _highest(ends, k)  # [windows, most]
+    start_score, end_score = starts.take(start), ends.take(end)
+    # A token that cannot be one is moved to where its spans have a negative length.
+    valid = [
+        inside.take(token) & (score > _NOTHING)
+        for token, score in ((start, start_score), (end, end_score))
+    ]
+    start = np.where(valid[0], start - first_token, tokens)
+    end = np.where(valid[1], end - first_token, -1)
+
+    most = start.shape[1]
+    length = end.astype(np.int32)[:, None, :] - start.astype(np.int32)[:, :, None]
+    with np.errstate(over="ignore"):  # of two masked logits
+        pairs = start_score[:, :, None] + end_score[:, None, :]
+        null = starts[:, 0] + ends[:, 0]
+    # As unsigned, a negative length is a large one. What is no span is lower than any.
+    pairs = np.where(length.view(np.uint32) < max_answer_length, pairs, _nothing(most))
+    pair = _highest(pairs.reshape(windows, most * most), k)
+    score = pairs.take(pair)
+    # Tokens ascend, and so do pairs: a stable sort leaves ties in order of place.
+    order = np.argsort(-score, axis=1, kind="stable")
+    order += np.arange(windows)[:, None] * order.shape[1]
+    score, pair = score.take(order), pair.take(order)
+    first = start.take(pair // most)
+    last = end.take(pair // most**2 * most + pair % most)
+    none = score <= _NOTHING
+    score[none], first[none], last[none] = -np.inf, 0, 0
+    if (missing := k - score.shape[1]) > 0:  # tokens so few that they have no k pairs
+        score = np.pad(score, ((0, 0), (0, missing)), constant_values=-np.inf)
+        first, last = (np.pad(token, ((0, 0), (0, missing))) for token in (first, last))
+    return Spans(*map(torch.from_numpy, (first, last, score, null)))
+
+
+def _nothing(most: int) -> _Floats:
+    """Scores below all others, each of its own so that there are no ties among them."""
+    return (_NOTHING * (1 + np.arange(most**2) / 2**23)).astype(np.float32).reshape(most, most)
+
+
+def _highest(values: _Floats, k: int) -> _Ints:
+    """Places in the flattened array of the k highest values of each row, ascending.
+
+    Of equal values the earlier are taken, and NaN last. Selects by the k-th highest value, as
+    numpy sorts values several times faster than it sorts or selects their places.
+    """
+    rows, columns = values.shape
+    k = min(k, columns)
+    kept = values >= np.sort(values, axis=1)[:, columns - k, None]
+    tied = np.flatnonzero(np.count_nonzero(kept, axis=1) != k)
+    if len(tied):
+        order = np.argsort(-values[tied], axis=1, kind="stable")[:, :k]
+        kept[tied] = False
+        kept[tied[:, None], order] = True
+    return np.flatnonzero(kept).reshape(rows, k)
+
+
+class Candidate(NamedTuple):
+    """An answer: characters `start` to `end` (exclusive) of the context, found in `window`."""
+
+    score: float
+    start: int
+    end: int
+    window: int
+
+
+class Answers(NamedTuple):
+    """The k best answers of each of some examples, best first.
+
+    The same characters found in two windows are one answer, with the higher score. The null score
+    is the lowest of the windows': a question has no answer only if every window says so (SQuAD
+    2.0's practice).
+
+    Attributes:
+        score: Float32 `[examples, k]`; -inf where an example has fewer than k answers.
+        place: First character times 2**32 plus last (exclusive), int64 `[examples, k]`.
+        window: Number of the window within the example, int64 `[examples, k]`.
+        null: Score of "no answer", float32 `[examples]`.
+        probability: Softmax over an example's answers and, as the last, "no answer", float32
+            `[examples, k + 1]`.
+    """
+
+    score: _Floats
+    place: _Ints
+    window: _Ints
+    null: _Floats
+    probability: _Floats
+
+
+class Best(NamedTuple):
+    """The k best answers of one example, of all its windows so far: a row of `Answers`."""
+
+    answers: Answers
+    row: int
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The best answers, best first; of equal scores the earlier, then the shorter first."""
+        score, place, window = (column[self.row].tolist() for column in self.answers[:3])
+        return [
+            Candidate(score, place // _PLACES, place % _PLACES, window)
+            for score, place, window in zip(score, place, window, strict=True)
+            if score != -math.inf
+        ]
+
+    @property
+    def best(self) -> Candidate | None:
+        """The first of the candidates; None where no window had a valid span."""
+        score, place, window, *_ = self.answers
+        if (best := score.item(self.row, 0)) == -math.inf:
+            return None
+        start, end = divmod(place.item(self.row, 0), _PLACES)
+        return Candidate(best, start, end, window.item(self.row, 0))
+
+    @property
+    def probability(self) -> float:
+        """Of the best answer, among all candidates and "no answer"."""
+        return self.answers.probability.item(self.row, 0)
+
+    @property
+    def null_probability(self) -> float:
+        """Of "no answer"."""
+        return self.answers.probability.item(self.row, -1)
+
+    @property
+    def null(self) -> float:
+        """Score of "no answer"."""
+        return self.answers.null.item(self.row)
+
+    @property
+    def score(self) -> float:
+        """Score of the best answer; -inf where no window had a valid span."""
+        return self.answers.score.item(self.row, 0)
+
+    @property
+    def score_difference(self) -> float:
+        """Null score minus the best answer's; the example is answered up to some threshold."""
+        return self.null - self.score
+
+
+def merge(
+    answers: MutableMapping[_Example, Best],
+    spans: Spans,
+    offsets: Tensor,
+    examples: Sequence[_Example],
+    windows: Sequence[int],
+) -> None:
+    """Put the spans of a batch of windows into the answers of their examples.
+
+    Spans without characters are left out. What is kept is k answers for each example, as arrays
+    that the examples of a batch share.
+
+    Args:
+        answers: What earlier batches left, with the same k; gets a `Best` for each example.
+        spans: What `best_spans` found.
+        offsets: First and last (exclusive) character of each token in the context, integers
+            `[windows, tokens, 2]`; read at tokens of the context only.
+        examples: Which example each window is of.
+        windows: Number of each window within its example.
+    """
+    characters = offsets.detach().cpu().numpy()
+    first_token = np.arange(len(offsets))[:, None] * offsets.shape[1]
+    start = characters.take((first_token + spans.start.numpy()) * 2).astype(np.int64)
+    end = characters.take((first_token + spans.end.numpy()) * 2 + 1)
+    score = np.where(end > start, spans.score.numpy(), -np.inf)
+    number = np.broadcast_to(np.array(windows, dtype=np.int64)[:, None], score.shape)
+    found = [score, start * _PLACES + end, number, spans.null.numpy()]
+
+    # What earlier batches left of an example counts as one more window, the first.
+    own = dict.fromkeys(examples)
+    held = [example for example in own if example in answers]
+    if held:
+        for at, column in enumerate(found):
+            rows = [answers[example].answers[at][answers[example].row] for example in held]
+            found[at] = np.concatenate([np.stack(rows), column])
+    table = _merged(found, _parts([*held, *examples], own))
+    for at, example in enumerate(own):
+        answers[example] = Best(table, at)
+
+
+def _parts(examples: list[_Example], own: Iterable[_Example]) -> _Ints:
+    """Which windows each example has, in their order, `[examples, most]`; -1 where no more."""
+    parts: dict[_Example, list[int]] = {example: [] for example in own}
+    for window, example in enumerate(examples):
+        parts[example].append(window)
+    most = max(map(len, parts.values()), default=1)
+    padded = [part + [-1] * (most - len(part)) for part in parts.values()]
+    return np.array(padded, dtype=np.int64).reshape(-1, most)
+
+
+def _merged(found: Sequence[NDArray[Any]], parts: _Ints) -> Answers:
+    """The answers of examples, from the score, place, window and null of each of their parts."""
+    (examples, most), k = parts.shape, found[0].shape[1]
+    missing = parts < 0
+    score, place, window = (column[parts].reshape(examples, most * k) for column in found[:3])
+    score[missing.repeat(k, axis=1)] = -np.inf
+    null = np.where(missing, np.inf, found[3][parts]).min(axis=1)
+
+    # A window's own spans are in order: there is something to do only where there are several
+    # windows, or several tokens of the same characters.
+    ordered = np.sort(place, axis=1)
+    several = (~missing).sum(axis=1) > 1
+    several |= (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    some = np.flatnonzero(several)
+    if len(some):
+        some_scores, some_places, row = score[some], place[some], some[:, None]
+        by_place = np.lexsort((-some_scores, some_places))  # the best of each place first
+        ordered = np.take_along_axis(some_places, by_place, axis=1)
+        some_scores = np.take_along_axis(some_scores, by_place, axis=1)
+        some_scores[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = -np.inf
+        best = np.argsort(-some_scores, axis=1, kind="stable")[:, :k]
+        order = np.take_along_axis(by_place, best, axis=1)
+        score[some, :k] = np.take_along_axis(some_scores, best, axis=1)
+        place[some, :k] = place[row, order]
+        window[some, :k] = window[row, order]
+
+    score, place, window = score[:, :k].copy(), place[:, :k].copy(), window[:, :k].copy()
+    scores = np.concatenate([score, null[:, None]], axis=1)
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return Answers(score, place, window, null, weights / weights.sum(axis=1, keepdims=True))
