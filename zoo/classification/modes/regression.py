@@ -54,8 +54,10 @@ class Regression(Objective):
         values = torch.tensor([float(row[0]) for row in rows], dtype=torch.double)
         if not len(values):
             return {"scale": torch.tensor([0.0, 1.0])}
-        spread = values.std(correction=0).clamp(min=1e-12)
-        return {"scale": torch.stack([values.mean(), spread]).float()}
+        mean, spread = values.mean(), values.std(correction=0)
+        if spread <= 1e-6 * values.abs().max():  # all alike, but for rounding
+            spread = torch.ones_like(spread)
+        return {"scale": torch.stack([mean, spread]).float()}
 
     def begin(self, batch: Batch, output: nn.Linear, *, kept: bool) -> None:
         """Take the scale of train; a head that gave numbers in the data's units keeps doing so."""
@@ -88,8 +90,12 @@ class Regression(Objective):
         metrics: Any = self.metrics[stage]
         found: dict[str, Tensor] = metrics.compute()
         metrics.reset()
-        # Where all predictions are equal there is no correlation.
-        return {name: value.nan_to_num(0.0) for name, value in found.items()}
+        # Where all predictions are equal there is no correlation. An error that is no number is
+        # one: training went astray.
+        return {
+            name: value if name == "mae" else value.nan_to_num(0.0, 0.0, 0.0)
+            for name, value in found.items()
+        }
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """Spread and mean of train."""
