@@ -161,7 +161,10 @@ class ClassificationTask(FineTuningTask):
         self._check(gold)
         logits: Tensor = self(batch)
         split = "val" if stage == "validate" else "test"
-        loss = self.objective.validation_loss(logits, batch)
+        # While fitting to be compared with the loss of training, else with that of an export.
+        fitting = self.trainer.state.fn == "fit"
+        given = logits if fitting else self.objective.calibrated(logits)
+        loss = self.objective.validation_loss(given, batch)
         self.log(f"{split}/loss", loss, batch_size=len(gold), sync_dist=True)
         self.objective.count(stage, logits, batch)
         return logits

@@ -161,6 +161,10 @@ class MultiLabel(Objective):
         self.thresholds.copy_(likely.logit(eps=1e-12))
         self.temperature.fill_(1)
 
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Logits divided by the temperature."""
+        return logits / self.temperature
+
     def affine(self) -> tuple[Tensor, Tensor]:
         """The temperature as a scale."""
         return 1 / self.temperature, torch.zeros_like(self.temperature)

@@ -29,12 +29,15 @@ class Regression(Objective):
     problem_type = "regression"
     mean: Tensor
     spread: Tensor
+    unit: Tensor
 
     def __init__(self, labels: Sequence[str]):
         super().__init__(labels)
         self.monitor = "spearman"
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("spread", torch.ones(()))
+        #: Spread of train, in which errors are told; an exported model has none in its outputs.
+        self.register_buffer("unit", torch.ones(()))
         self.metrics = nn.ModuleDict({"validate": regression_scores(), "test": regression_scores()})
         self._began = False
 
@@ -71,11 +74,25 @@ class Regression(Objective):
                 output.bias.sub_(mean).div_(spread)
         self.mean.copy_(mean)
         self.spread.copy_(spread)
+        self.unit.copy_(spread)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean squared error, in variances of train."""
         target = (batch["labels"] - self.mean) / self.spread
         return F.mse_loss(logits[:, 0].float(), target)
+
+    def validation_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean squared error, in variances of train, of an exported model too."""
+        return ((self._values(logits) - batch["labels"]) / self.unit).square().mean()
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """`spread`: standard deviation of train's targets."""
+        return {"spread": float(self.unit)}
+
+    def restore(self, calibration: Mapping[str, Any]) -> None:
+        """Take the spread that an exported model was trained with."""
+        self.unit.fill_(calibration.get("spread", 1.0))
 
     def _values(self, logits: Tensor) -> Tensor:
         return logits[:, 0].float() * self.spread + self.mean

@@ -124,6 +124,10 @@ class SingleLabel(Objective):
         # Where one label is all there is and all that was found, no kappa is defined.
         return {name: value.nan_to_num(0.0) for name, value in found.items()}
 
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Logits divided by the temperature."""
+        return logits / self.temperature
+
     def affine(self) -> tuple[Tensor, Tensor]:
         """The temperature as a scale."""
         return 1 / self.temperature, torch.zeros_like(self.temperature)
