@@ -60,7 +60,7 @@ def test_given_labels_come_first_and_unknown_ones_are_said(
         test=table("test", _TRAIN), labels=["c", "b"], backbone=str(tiny("bert"))
     )
     assert data.labels == ["c", "b", "a"]
-    assert "do not know the label a" in caplog.text
+    assert "The given labels lack a: " in caplog.text
 
 
 def test_empty_texts_are_kept_and_counted(table: Table, tiny: Tiny) -> None:

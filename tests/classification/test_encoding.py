@@ -32,6 +32,14 @@ def test_texts_and_pairs_that_fit_are_encoded_as_the_tokenizer_does_it(
         assert one.cut == 0
 
 
+def test_a_tokenizer_that_was_told_to_pad_and_cut_elsewhere_does_neither_here(tiny: Tiny) -> None:
+    tokenizer: Any = backbones.load_tokenizer(str(tiny("bert")))
+    texts = [("fox", None), ("a b c d e f g h", None)]
+    expected = encode_texts(texts, tokenizer=tokenizer, max_length=9)
+    tokenizer(["fox", "a b c d e"], padding=True, truncation=True, max_length=4)
+    assert encode_texts(texts, tokenizer=tokenizer, max_length=9) == expected
+
+
 def test_a_long_text_keeps_its_beginning_or_both_ends_and_says_how_much_is_lost(tiny: Tiny) -> None:
     tokenizer: Any = backbones.load_tokenizer(str(tiny("bert")))
     ids = tokenizer.convert_tokens_to_ids(list("abcdefghij"))

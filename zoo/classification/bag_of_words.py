@@ -80,7 +80,7 @@ def _several(train: Labelled, validation: Labelled, test: Labelled) -> dict[str,
         return {"f1_macro": 0.0, "f1_micro": 0.0}
     with _quietly():
         model = OneVsRestClassifier(_logistic()).fit(vectors[0], has["train"])
-        likely = np.asarray(model.predict_proba(vectors[1]))
+        likely = np.asarray(model.predict_proba(vectors[1]))[:, -len(names) :]
     count = len(validation[0])
     thresholds = [
         _best_threshold(gold, found)

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
+from zoo.classification.precision import precise
+
 #: Temperatures that are tried; the best one is refined between its neighbours.
 _COLDEST, _HOTTEST, _STEPS = 0.2, 20.0, 93
 #: Logits in one slice of the grid, so that many labels do not need much memory.
@@ -36,10 +38,9 @@ class TemperatureFit(Metric):
     def __init__(self, *, several: bool = False, **options: Any):
         super().__init__(**options)
         self.several = several
-        steps = torch.linspace(0, 1, _STEPS, dtype=torch.double)
-        ratio = torch.tensor(_HOTTEST / _COLDEST, dtype=torch.double)
-        self.register_buffer("grid", _COLDEST * ratio**steps, persistent=False)
-        self.add_state("losses", torch.zeros(_STEPS, dtype=torch.double), dist_reduce_fx="sum")
+        steps = torch.linspace(0, 1, _STEPS, dtype=precise())
+        self.register_buffer("grid", _COLDEST * (_HOTTEST / _COLDEST) ** steps, persistent=False)
+        self.add_state("losses", torch.zeros(_STEPS, dtype=precise()), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
         """Count some texts.
@@ -51,40 +52,43 @@ class TemperatureFit(Metric):
         """
         if not len(targets):
             return
-        logits = logits.double()
+        logits = logits.to(self.losses.dtype)
         size = max(1, _AT_ONCE // logits.numel())
+        found = []
         for start in range(0, _STEPS, size):
             scaled = logits / self.grid[start : start + size, None, None].to(logits.device)
             if self.several:
-                wanted = targets.double().expand_as(scaled)
+                wanted = targets.to(logits.dtype).expand_as(scaled)
                 lost = F.binary_cross_entropy_with_logits(scaled, wanted, reduction="none")
                 lost = lost.sum(dim=(1, 2))
             else:
                 chosen = scaled.gather(2, targets.expand(len(scaled), -1)[..., None])[..., 0]
                 lost = (scaled.logsumexp(dim=2) - chosen).sum(dim=1)
-            self.losses[start : start + size] += lost
+            found.append(lost)
+        self.losses = self.losses + torch.cat(found)
 
     def compute(self) -> Tensor:
-        """The temperature, float64 `[]`; 1 if nothing was counted."""
+        """The temperature, float `[]`; 1 if nothing was counted."""
         if not self.losses.any():
-            return torch.ones((), dtype=torch.double, device=self.losses.device)
+            return torch.ones_like(self.losses[0])
         best = int(self.losses.argmin())
-        position = torch.tensor(float(best), dtype=torch.double)
+        position = float(best)
         if 0 < best < _STEPS - 1:
             before, here, after = self.losses[best - 1 : best + 2].tolist()
             bend = before - 2 * here + after
             position += 0.0 if bend <= 0 else 0.5 * (before - after) / bend
-        return _COLDEST * (_HOTTEST / _COLDEST) ** (position / (_STEPS - 1))
+        temperature = _COLDEST * (_HOTTEST / _COLDEST) ** (position / (_STEPS - 1))
+        return torch.full_like(self.losses[0], temperature)
 
 
 class Thresholds(NamedTuple):
     """For each label where it begins, and what that gives on the data it was fitted on.
 
     Args:
-        logits: Least logit with which a label is given, float64 `[labels]`.
-        right: Texts that have the label and get it, float64 `[labels]`.
-        given: Texts that get the label, float64 `[labels]`.
-        wanted: Texts that have the label, float64 `[labels]`.
+        logits: Least logit with which a label is given, float `[labels]`.
+        right: Texts that have the label and get it, int64 `[labels]`.
+        given: Texts that get the label, int64 `[labels]`.
+        wanted: Texts that have the label, int64 `[labels]`.
     """
 
     logits: Tensor
@@ -106,6 +110,7 @@ class LabelCurves(Metric):
 
     BINS = 800
     REACH = 16.0
+    _WIDTH = 2 * REACH / BINS
 
     full_state_update = False
     counts: Tensor
@@ -113,11 +118,9 @@ class LabelCurves(Metric):
     def __init__(self, labels: int, **options: Any):
         super().__init__(**options)
         self.labels = labels
-        #: float64 `[labels, bins, 2]`: texts that lack the label, texts that have it.
+        #: int64 `[labels, bins, 2]`: texts that lack the label, texts that have it.
         self.add_state(
-            "counts",
-            torch.zeros(labels, self.BINS, 2, dtype=torch.double),
-            dist_reduce_fx="sum",
+            "counts", torch.zeros(labels, self.BINS, 2, dtype=torch.long), dist_reduce_fx="sum"
         )
 
     def update(self, odds: Tensor, has: Tensor) -> None:
@@ -127,12 +130,13 @@ class LabelCurves(Metric):
             odds: Log-odds of each label, float `[texts, labels]`.
             has: Whether the text has the label, bool `[texts, labels]`.
         """
-        width = 2 * self.REACH / self.BINS
-        bins = ((odds.double() + self.REACH) / width).floor().long().clamp(0, self.BINS - 1)
+        # Clamped as floats first: infinity has no integer.
+        places = (odds.to(precise()).clamp(-self.REACH, self.REACH) + self.REACH) / self._WIDTH
+        bins = places.floor().long().clamp(0, self.BINS - 1)
         label = torch.arange(self.labels, device=odds.device)
-        places = ((label * self.BINS + bins) * 2 + has.long()).flatten()
-        found = torch.bincount(places, minlength=self.counts.numel())
-        self.counts += found.view_as(self.counts)
+        cells = ((label * self.BINS + bins) * 2 + has.long()).flatten()
+        found = torch.bincount(cells, minlength=self.counts.numel())
+        self.counts = self.counts + found.view_as(self.counts)
 
     def compute(self) -> dict[str, Tensor]:
         """Means over the labels that some texts have and some lack: `auroc`, `average_precision`.
@@ -143,14 +147,16 @@ class LabelCurves(Metric):
         lack, have = self.counts.unbind(dim=-1)
         some = (lack.sum(dim=1) > 0) & (have.sum(dim=1) > 0)
         if not some.any():
-            none = self.counts.new_zeros(())
+            none = torch.zeros((), device=lack.device)
             return {"auroc": none, "average_precision": none}
         lack, have = lack[some], have[some]
-        below = lack.cumsum(dim=1) - lack / 2
-        auroc = (have * below).sum(dim=1) / (have.sum(dim=1) * lack.sum(dim=1))
+        wanted = have.sum(dim=1).to(precise())
+        # Whole numbers as long as can be: twice the texts below, of those in the same bin half.
+        below = (have * (2 * lack.cumsum(dim=1) - lack)).sum(dim=1)
+        auroc = below / 2 / (wanted * lack.sum(dim=1))
         right, given = _at_least(have), _at_least(have + lack)
-        precision = right / given.clamp(min=1)
-        average = (have * precision).sum(dim=1) / have.sum(dim=1)
+        precision = right.to(precise()) / given.clamp(min=1)
+        average = (have * precision).sum(dim=1) / wanted
         return {"auroc": auroc.mean(), "average_precision": average.mean()}
 
     def thresholds(self) -> Thresholds:
@@ -161,8 +167,8 @@ class LabelCurves(Metric):
         lack, have = self.counts.unbind(dim=-1)
         right, given = _at_least(have), _at_least(have + lack)
         wanted = have.sum(dim=1)
-        f1 = 2 * right / (given + wanted[:, None]).clamp(min=1)
-        equal = f1 >= f1.max(dim=1, keepdim=True).values - 1e-12
+        f1 = 2 * right.to(precise()) / (given + wanted[:, None]).clamp(min=1)
+        equal = f1 >= f1.max(dim=1, keepdim=True).values
         # The longest run of equal ones is where a threshold has most room on both sides.
         best = torch.tensor(
             [
@@ -172,8 +178,10 @@ class LabelCurves(Metric):
             device=f1.device,
         )
         at = best[:, None]
+        borders = best.to(precise()) * self._WIDTH - self.REACH
         return Thresholds(
-            best * (2 * self.REACH / self.BINS) - self.REACH,
+            # Below the lowest border there are texts too: those of the first bin.
+            borders.masked_fill(best == 0, -torch.inf),
             right.gather(1, at)[:, 0],
             given.gather(1, at)[:, 0],
             wanted,
@@ -199,12 +207,12 @@ def _middle(row: Tensor) -> int:
 
 
 def log_odds(logits: Tensor) -> Tensor:
-    """Log-odds of each label against all others under a softmax, float64 `[texts, labels]`."""
-    logits = logits.double()
-    likely = logits.log_softmax(dim=-1)
-    # The probability of the others, not 1 - p: near 1 nothing of that would be left.
-    size = logits.shape[-1]
-    if size == 1:
-        return torch.full_like(logits, torch.inf)
-    others = torch.log(-torch.expm1(likely.clamp(max=-1e-15)))
-    return likely - others
+    """Log-odds of each label against all others under a softmax, float `[texts, labels]`."""
+    logits = logits.to(precise())
+    below = logits - logits.amax(dim=-1, keepdim=True)
+    best = logits.argmax(dim=-1, keepdim=True)
+    # The others are summed without the best one: of 1 - p nothing is left where p is almost 1.
+    rest = below.exp().scatter(-1, best, 0)
+    total = rest.sum(dim=-1, keepdim=True)
+    others = (total - rest + 1).scatter(-1, best, total)
+    return below - others.log()

@@ -19,7 +19,7 @@ from zoo.classification.modes.base import Objective
 from zoo.classification.modes.choice import objective_class
 from zoo.classification.modes.regression import VALUE
 from zoo.classification.reading import read_texts
-from zoo.classification.tally import Tally, require_numbers
+from zoo.classification.tally import Tally, require_clear_numbers, require_numbers
 from zoo.data.datamodule import TextDataModule
 from zoo.data.sources import Sources, Split
 from zoo.data.tables import write_table
@@ -32,7 +32,7 @@ class ClassificationDataModule(TextDataModule):
     Args:
         dataset: A sample's name, a folder or a Hub id.
         dataset_config: Configuration of a Hub dataset that has several.
-        splits: Which split of a Hub dataset is which, such as `{test: validation}`.
+        splits: Which split of the dataset is which, such as `{test: validation}`.
         train: A file; any of these three replaces `dataset` entirely.
         validation: A file. A missing validation or test split is held out of train, 10% each.
         test: A file.
@@ -121,6 +121,8 @@ class ClassificationDataModule(TextDataModule):
         )
         if mode is not None:
             objective_class(mode)
+        if separator == "":
+            raise DataError("--data.separator is empty; give what stands between labels.")
         self.header = header
         self.quotes = quotes
         self.separator = separator
@@ -192,6 +194,8 @@ class ClassificationDataModule(TextDataModule):
         labels = {name for tally in tallies.values() for name in tally.labels}
         mode = self._asked_mode or find_mode(labels, several=several)
         notes = [note for split, tally in tallies.items() for note in tally.notes(split)]
+        if self._asked_mode is None and mode == "single_label":
+            require_clear_numbers(tallies.values())
         if mode == "regression":
             require_numbers(tallies.values())
             if self._asked_mode is None:
@@ -206,6 +210,10 @@ class ClassificationDataModule(TextDataModule):
             "mode": mode,
             "pairs": any(pairs.values()),
             "labels": {} if mode == "regression" else counts,
+            # Of a number only whether all of train are the same.
+            "same": {
+                split: next(iter(labels)) for split, labels in counts.items() if len(labels) == 1
+            },
             "notes": notes,
         }
 
@@ -218,6 +226,8 @@ class ClassificationDataModule(TextDataModule):
             DataError: There is nothing to tell apart, or ordinal labels have no known order.
         """
         if self.mode == "regression":
+            if self._labels is None and self.weights_labels is None:
+                self._check_targets()
             return [VALUE]
         of_splits = self.known["labels"]
         train = of_splits.get("train", {})
@@ -232,14 +242,32 @@ class ClassificationDataModule(TextDataModule):
             given = self.weights_labels  # nothing to train on: the head stays as it is
         if given is not None:
             new = [name for name in own if name not in given]
+            learned = [name for name in new if name in train and self.weights_labels is None]
+            if learned and self.mode == "ordinal":
+                raise DataError(
+                    f"The given labels lack {named(learned, ' and ')}, which train has: "
+                    "--data.labels must name all, from least to most."
+                )
             if new:
                 self.note(
-                    f"The weights do not know the label {named(new, ' or ')}: each of them counts "
-                    "as missed."
+                    f"The given labels lack {named(new, ' and ')}: what was trained without them "
+                    "never predicts them, and each of them counts as missed."
                 )
             return [*given, *new]
         head = self.weights_labels
-        return head if head is not None and set(head) == set(own) else own
+        if head is not None and set(head) == set(own):
+            return head
+        self._check_order(own)
+        return own
+
+    def _check_targets(self) -> None:
+        same = self.known["same"].get("train")
+        if same is not None:
+            raise DataError(
+                f"Every text has the target {same}: there is nothing to tell apart. Is the label "
+                "column the right one? --data.columns '{text: 0, label: 1}' chooses it.",
+                path=self.sources.place("train"),
+            )
 
     def _check_labels(self, own: Sequence[str], train: Mapping[str, int]) -> None:
         place = self.sources.place(next(iter(self.sources.splits)))
@@ -252,11 +280,13 @@ class ClassificationDataModule(TextDataModule):
                 "it.",
                 path=place,
             )
+
+    def _check_order(self, own: Sequence[str]) -> None:
         if self.mode == "ordinal" and any(as_number(label) is None for label in own):
             raise DataError(
                 f"The order of the labels {named(own)} is not known. Give it, from least to most: "
                 f"--data.labels '[{named(own)}]'.",
-                path=place,
+                path=self.sources.place(next(iter(self.sources.splits))),
             )
 
     @property

@@ -60,6 +60,9 @@ def encode_texts(
     pairs = texts[0][1] is not None
     if any((second is not None) != pairs for _, second in texts):
         raise ValueError("Either all or none must be pairs of texts.")
+    # Whoever called the tokenizer with padding or a longest length has left both switched on.
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
     frame = Frame.of(tokenizer, pairs=pairs)
     room = max_length - frame.size
     if room < len(frame.text_types):

@@ -1,12 +1,13 @@
 """Labels of the splits: what kind of target they are, their order, and what train lacks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
 
 from zoo.classification.modes import Mode
 
 #: Labels named in a sentence; of more only the number is told.
 _NAMED = 10
+#: Of float32, in which targets are kept.
+_LARGEST = 3.4e38
 
 
 def find_mode(labels: Iterable[str], *, several: bool) -> Mode:
@@ -28,12 +29,12 @@ def find_mode(labels: Iterable[str], *, several: bool) -> Mode:
 
 
 def as_number(label: str) -> float | None:
-    """The number that a label is; None if it is none, or not a finite one."""
+    """The number that a label is; None if it is none, or more than float32 can hold."""
     try:
         value = float(label)
     except ValueError:
         return None
-    return value if isfinite(value) else None
+    return value if abs(value) <= _LARGEST else None
 
 
 def in_order(labels: Iterable[str]) -> list[str]:

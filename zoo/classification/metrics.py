@@ -20,6 +20,8 @@ from torchmetrics.classification import (
     MultilabelF1Score,
 )
 
+from zoo.classification.precision import precise
+
 
 class CalibrationError(Metric):
     """Expected calibration error: how far probabilities are from the share that is right.
@@ -39,8 +41,8 @@ class CalibrationError(Metric):
     def __init__(self, bins: int = 15, **kwargs: Any):
         super().__init__(**kwargs)
         self.bins = bins
-        #: float64 `[bins, 3]`: texts, right ones, sum of probabilities.
-        self.add_state("sums", torch.zeros(bins, 3, dtype=torch.double), dist_reduce_fx="sum")
+        #: float `[bins, 3]`: texts, right ones, sum of probabilities.
+        self.add_state("sums", torch.zeros(bins, 3, dtype=precise()), dist_reduce_fx="sum")
 
     def update(self, right: Tensor, confidence: Tensor) -> None:
         """Count some predictions.
@@ -49,8 +51,8 @@ class CalibrationError(Metric):
             right: Whether each is right, bool of any shape.
             confidence: Its probability, float of the same shape.
         """
-        likely = confidence.double().flatten()
-        rows = torch.stack([torch.ones_like(likely), right.double().flatten(), likely], dim=1)
+        likely = confidence.to(self.sums.dtype).flatten()
+        rows = torch.stack([torch.ones_like(likely), right.to(likely).flatten(), likely], dim=1)
         # A bin is open on the left and closed on the right.
         bins = ((likely * self.bins).ceil().long() - 1).clamp(0, self.bins - 1)
         self.sums = self.sums.index_add(0, bins, rows)

@@ -225,8 +225,8 @@ def _from_records(
             _text(record[chosen[role]], path, line) for role in ("text", "text2") if role in chosen
         ]
         value = record[chosen["label"]]
-        if separator is not None and isinstance(value, str):
-            value = [label for label in value.split(separator) if label.strip()]
+        if separator is not None:
+            value = _parts(value, separator)
         several = isinstance(value, (list, tuple))
         try:
             labels = _labels(value, names)
@@ -241,6 +241,15 @@ def _text(value: Any, path: str | Path, line: int) -> str:
     if not isinstance(value, str):
         raise DataError(f"the text must be a string; found {value!r}.", path=path, line=line)
     return value
+
+
+def _parts(value: Any, separator: str) -> Any:
+    """The labels of one field; none where it is empty."""
+    if isinstance(value, str):
+        return [part for part in value.split(separator) if part.strip()]
+    if isinstance(value, (list, tuple, dict)):
+        return value
+    return [] if value is None else [value]
 
 
 def _labels(value: Any, names: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -65,6 +65,13 @@ class Tally:
                 path=self.place,
                 line=one.line,
             )
+        if not one.several and not self._alike(one):
+            raise DataError(
+                f"a text has a list of labels here; found {(one.labels or ('',))[0][:60]!r} alone. "
+                "For any number of labels: --data.mode multi_label.",
+                path=self.place,
+                line=one.line,
+            )
         for label in one.labels or ():
             if self.word is None and as_number(label) is None:
                 self.word = (label, one.line)
@@ -72,8 +79,9 @@ class Tally:
             require_numbers([self])
 
     def _alike(self, one: LabelledText) -> bool:
-        """Whether all texts so far have lists, as this one."""
-        return self.several or not self.labels or self.mode == "multi_label"
+        """Whether all texts so far have lists, or none has, as this one."""
+        begun = self.several or self.labels
+        return self.several == one.several or not begun or self.mode == "multi_label"
 
     def notes(self, split: str) -> list[str]:
         """Sentences for the user."""
@@ -85,6 +93,27 @@ class Tally:
             noun = "text" if self.unlabelled == 1 else "texts"
             found.append(f"{self.unlabelled} {noun} of {split} without a label left out.")
         return found
+
+
+def require_clear_numbers(tallies: Iterable[Tally]) -> None:
+    """Refuse words among labels most of which are numbers with decimals.
+
+    Raises:
+        DataError: With the first such word and its line.
+    """
+    tallies = list(tallies)
+    labels = {label for tally in tallies for label in tally.labels}
+    if 2 * sum(bool((as_number(label) or 0.0) % 1) for label in labels) <= len(labels):
+        return
+    for tally in tallies:
+        if tally.word is not None:
+            label, line = tally.word
+            raise DataError(
+                f"most labels are numbers with decimals, but here is {label[:60]!r}. Correct it "
+                "to predict numbers; --data.mode single_label takes each as a class of its own.",
+                path=tally.place,
+                line=line,
+            )
 
 
 def require_numbers(tallies: Iterable[Tally]) -> None:

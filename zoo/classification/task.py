@@ -115,6 +115,7 @@ class ClassificationTask(FineTuningTask):
         texts = len(batch["example"])
         if size == texts:
             return logits
+        logits = logits.float()  # a sum of many would be coarse in bf16
         summed = logits.new_zeros(texts, logits.shape[1]).index_add(0, batch["text_of"], logits)
         windows = torch.bincount(batch["text_of"], minlength=texts)
         return summed / windows[:, None]
@@ -132,6 +133,7 @@ class ClassificationTask(FineTuningTask):
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """The loss of a batch, as the mode has it."""
+        self._check(batch["labels"])
         self.objective.begin(batch, backbones.output_layer(self.net), kept=self._kept)
         loss = self.objective.loss(self(batch), batch)
         self.log_loss(loss)
@@ -156,19 +158,38 @@ class ClassificationTask(FineTuningTask):
 
     def _evaluate(self, batch: Mapping[str, Any], stage: str) -> Tensor:
         gold = batch["labels"]
-        highest = int(gold.max()) if self.mode in ("single_label", "ordinal") else 0
-        width = gold.shape[1] if self.mode == "multi_label" else 0
-        if max(highest + 1, width) > len(self.labels):
-            raise ZooError(
-                "The data has labels that the task was not made for. Make it with "
-                "ClassificationTask.from_run(FOLDER, labels=data.labels)."
-            )
+        self._check(gold)
         logits: Tensor = self(batch)
         split = "val" if stage == "validate" else "test"
-        loss = self.objective.validation_loss(logits, batch)
+        # While fitting to be compared with the loss of training, else with that of an export.
+        fitting = self.trainer.state.fn == "fit"
+        given = logits if fitting else self.objective.calibrated(logits)
+        loss = self.objective.validation_loss(given, batch)
         self.log(f"{split}/loss", loss, batch_size=len(gold), sync_dist=True)
         self.objective.count(stage, logits, batch)
         return logits
+
+    def _check(self, gold: Tensor) -> None:
+        """Refuse targets of another mode or of other labels than the task was made for."""
+        shape = (2, True) if self.mode == "multi_label" else (1, self.mode == "regression")
+        if (gold.dim(), gold.is_floating_point()) != shape:
+            raise ZooError(
+                f"The data was not read for the mode {self.mode}. Make the task with "
+                "mode=data.mode."
+            )
+        size = len(self.labels)
+        if self.mode == "multi_label":
+            others = gold.shape[1] != size
+        elif self.mode == "regression" or self.training:  # there to look would make a GPU wait
+            others = False
+        else:
+            others = int(gold.max()) >= size
+        if others:
+            raise ZooError(
+                "The data has other labels than the task was made for. Make it with "
+                "ClassificationTask(..., labels=data.labels), or of a run with "
+                "ClassificationTask.from_run(FOLDER, labels=data.labels)."
+            )
 
     def on_validation_epoch_end(self) -> None:
         """Fit the calibration, while fitting, and log the scores."""
@@ -248,7 +269,8 @@ class ClassificationTask(FineTuningTask):
         scale, shift = self.objective.affine()
         with torch.no_grad():
             layer.weight.mul_(scale)
-            layer.bias.mul_(scale).add_(shift)
+            if layer.bias is not None:
+                layer.bias.mul_(scale).add_(shift)
         try:
             yield self.net
         finally:
@@ -311,9 +333,12 @@ class ClassificationTask(FineTuningTask):
         self._fitted = True
 
     def _text(self, given: str | Sequence[str]) -> Text:
-        pair: Text = (given, None) if isinstance(given, str) else (given[0], given[-1])
-        if not isinstance(given, str) and len(given) != 2:
-            raise DataError(f"A pair is two texts; this one has {len(given)}.")
+        parts = [given] if isinstance(given, str) else given
+        if not isinstance(parts, Sequence) or not all(isinstance(one, str) for one in parts):
+            raise DataError(f"An input is a text, or a pair of texts; found {given!r}.")
+        if not isinstance(given, str) and len(parts) != 2:
+            raise DataError(f"A pair is two texts; this one has {len(parts)}.")
+        pair: Text = (parts[0], None if isinstance(given, str) else parts[1])
         trained = self._trained_with.get("pairs")
         if trained is not None and trained != (pair[1] is not None):
             raise DataError(

@@ -42,7 +42,7 @@ class TextDataModule(LightningDataModule):
     Args:
         dataset: A sample's name (`zoo.data.samples.names()`), a folder or a Hub id.
         dataset_config: Configuration of a Hub dataset that has several.
-        splits: Which split of a Hub dataset is `train`, `validation` or `test`, where its names do
+        splits: Which split of the dataset is `train`, `validation` or `test`, where its names do
             not say so, or where a split has no labels: `{test: validation}`.
         train: A file; any of these three replaces `dataset` entirely.
         validation: A file. A missing validation or test split is held out of train, 10% each.

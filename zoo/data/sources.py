@@ -56,7 +56,7 @@ def find_sources(
         dataset: A sample's name, a folder or a Hub id.
         files: A file for each split, or None.
         config: Configuration of a Hub dataset that has several.
-        named: Which split of a Hub dataset is which, such as `{"test": "validation"}`; the others
+        named: Which split of the dataset is which, such as `{"test": "validation"}`; the others
             are found by their names.
 
     Raises:
@@ -84,7 +84,8 @@ def find_sources(
     if folder.is_dir():
         found = _files_in(folder)
         if found:
-            return _of_files(found, dataset)
+            chosen = _chosen(found, {split: split for split in found}, named, dataset)
+            return _of_files(chosen, dataset)
     elif dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
         raise DataError("There is no such folder (given as --data.dataset).", path=dataset)
     elif "/" not in dataset:
@@ -94,26 +95,38 @@ def find_sources(
                 f"There is no sample of that name. Did you mean {near[0]}?", path=dataset
             )
     rows = load_hub(dataset, config=config, revision=None)
-    splits: dict[Split, Any] = {}
-    for split, name in (named or {}).items():
-        if split not in SPLITS or name not in rows:
-            raise DataError(
-                f"--data.splits {{{split}: {name}}}: the data has {', '.join(map(str, rows))}, to "
-                f"be used as {', '.join(SPLITS)}.",
-                path=dataset,
-            )
-        splits[split] = rows[name]
-    for name, table in rows.items():
-        found_split = _split_of(str(name))
-        if found_split is not None and name not in (named or {}).values():
-            splits.setdefault(found_split, table)
+    by_name: dict[str, Any] = {str(name): table for name, table in rows.items()}
+    splits = _chosen(by_name, {name: _split_of(name) for name in by_name}, named, dataset)
     if not splits:
         raise DataError(
-            f"No split is called train, validation or test; there are {', '.join(map(str, rows))}.",
+            f"No split is called train, validation or test; there are {', '.join(by_name)}.",
             path=dataset,
         )
     key: dict[str, str] = {split: str(table._fingerprint) for split, table in splits.items()}
     return Sources(splits, dataset, key)
+
+
+def _chosen(
+    there: Mapping[Any, Any],
+    usual: Mapping[Any, Split | None],
+    named: Mapping[Split, str] | None,
+    dataset: str,
+) -> dict[Split, Any]:
+    """What is there, by split: as named, the others by their usual names."""
+    named = named or {}
+    for split, name in named.items():
+        if split not in SPLITS or name not in there:
+            raise DataError(
+                f"--data.splits {{{split}: {name}}}: the data has {', '.join(there)}, to be used "
+                f"as {', '.join(SPLITS)}.",
+                path=dataset,
+            )
+    splits = {split: there[name] for split, name in named.items()}
+    for name, source in there.items():
+        split_of_name = usual[name]
+        if split_of_name is not None and name not in named.values():
+            splits.setdefault(split_of_name, source)
+    return splits
 
 
 def _of_files(files: dict[Split, Path], name: str) -> Sources:

@@ -74,6 +74,10 @@ class Objective(nn.Module, ABC):
         """The loss without what only training has, such as weights of classes."""
         return self.loss(logits, batch)
 
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Logits as an exported model gives them, where the loss depends on it."""
+        return logits
+
     # Evaluation.
 
     @abstractmethod

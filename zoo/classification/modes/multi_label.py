@@ -12,6 +12,7 @@ from zoo.classification.calibration import LabelCurves, TemperatureFit, Threshol
 from zoo.classification.encoding import Text
 from zoo.classification.metrics import CalibrationError, multi_label_scores
 from zoo.classification.modes.base import Batch, Objective
+from zoo.classification.precision import precise
 from zoo.classification.prediction import MultiLabelledText, MultiLabelPrediction
 from zoo.classification.report import multi_label_report
 from zoo.tracking.report import TaskReport
@@ -150,7 +151,7 @@ class MultiLabel(Objective):
     @property
     def calibration(self) -> dict[str, Any]:
         """`thresholds`: the least probability with which each label is given."""
-        likely = (self.thresholds / self.temperature).double().sigmoid()
+        likely = (self.thresholds.cpu().double() / self.temperature.cpu()).sigmoid()
         return {"thresholds": dict(zip(self.labels, likely.tolist(), strict=True))}
 
     def restore(self, calibration: Mapping[str, Any]) -> None:
@@ -159,6 +160,10 @@ class MultiLabel(Objective):
         likely = torch.tensor([had.get(label, 0.5) for label in self.labels], dtype=torch.double)
         self.thresholds.copy_(likely.logit(eps=1e-12))
         self.temperature.fill_(1)
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Logits divided by the temperature."""
+        return logits / self.temperature
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """The temperature as a scale."""
@@ -202,7 +207,7 @@ class MultiLabel(Objective):
 def f1_scores(fitted: Thresholds) -> dict[str, Tensor]:
     """F1 in three averages, as `multi_label_scores` has them, from the counts of each label."""
     right, given, wanted = fitted.right, fitted.given, fitted.wanted
-    each = 2 * right / (given + wanted).clamp(min=1)
+    each = 2 * right.to(precise()) / (given + wanted).clamp(min=1)
     there = given + wanted > 0
     return {
         "f1_macro": each[there].mean() if there.any() else each.new_zeros(()),

@@ -33,8 +33,8 @@ class Ordinal(SingleLabel):
         """Cross-entropy to the spread target; texts with a label the model lacks are left out."""
         gold, size = batch["labels"], logits.shape[-1]
         steps = torch.arange(size, device=logits.device) - gold[:, None]
-        target = (-steps.double().square()).softmax(dim=-1).to(logits.dtype)
-        losses: Tensor = F.cross_entropy(logits.float(), target.float(), reduction="none")
+        target = (-steps.float().square()).softmax(dim=-1)
+        losses: Tensor = F.cross_entropy(logits.float(), target, reduction="none")
         counted = (gold < size).float()
         if self.balanced:
             counted = counted * batch["class_weights"][gold]

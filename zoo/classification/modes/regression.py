@@ -29,12 +29,15 @@ class Regression(Objective):
     problem_type = "regression"
     mean: Tensor
     spread: Tensor
+    unit: Tensor
 
     def __init__(self, labels: Sequence[str]):
         super().__init__(labels)
         self.monitor = "spearman"
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("spread", torch.ones(()))
+        #: Spread of train, in which errors are told; an exported model has none in its outputs.
+        self.register_buffer("unit", torch.ones(()))
         self.metrics = nn.ModuleDict({"validate": regression_scores(), "test": regression_scores()})
         self._began = False
 
@@ -54,8 +57,10 @@ class Regression(Objective):
         values = torch.tensor([float(row[0]) for row in rows], dtype=torch.double)
         if not len(values):
             return {"scale": torch.tensor([0.0, 1.0])}
-        spread = values.std(correction=0).clamp(min=1e-12)
-        return {"scale": torch.stack([values.mean(), spread]).float()}
+        mean, spread = values.mean(), values.std(correction=0)
+        if spread <= 1e-6 * values.abs().max():  # all alike, but for rounding
+            spread = torch.ones_like(spread)
+        return {"scale": torch.stack([mean, spread]).float()}
 
     def begin(self, batch: Batch, output: nn.Linear, *, kept: bool) -> None:
         """Take the scale of train; a head that gave numbers in the data's units keeps doing so."""
@@ -69,11 +74,25 @@ class Regression(Objective):
                 output.bias.sub_(mean).div_(spread)
         self.mean.copy_(mean)
         self.spread.copy_(spread)
+        self.unit.copy_(spread)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean squared error, in variances of train."""
         target = (batch["labels"] - self.mean) / self.spread
         return F.mse_loss(logits[:, 0].float(), target)
+
+    def validation_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean squared error, in variances of train, of an exported model too."""
+        return ((self._values(logits) - batch["labels"]) / self.unit).square().mean()
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """`spread`: standard deviation of train's targets."""
+        return {"spread": float(self.unit)}
+
+    def restore(self, calibration: Mapping[str, Any]) -> None:
+        """Take the spread that an exported model was trained with."""
+        self.unit.fill_(calibration.get("spread", 1.0))
 
     def _values(self, logits: Tensor) -> Tensor:
         return logits[:, 0].float() * self.spread + self.mean
@@ -88,8 +107,12 @@ class Regression(Objective):
         metrics: Any = self.metrics[stage]
         found: dict[str, Tensor] = metrics.compute()
         metrics.reset()
-        # Where all predictions are equal there is no correlation.
-        return {name: value.nan_to_num(0.0) for name, value in found.items()}
+        # Where all predictions are equal there is no correlation. An error that is no number is
+        # one: training went astray.
+        return {
+            name: value if name == "mae" else value.nan_to_num(0.0, 0.0, 0.0)
+            for name, value in found.items()
+        }
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """Spread and mean of train."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.classification.calibration import LabelCurves, TemperatureFit, log_odds
 from zoo.classification.encoding import Text
@@ -98,8 +99,7 @@ class SingleLabel(Objective):
         likely, best = self._best(logits)
         metrics["labels"].update(best, gold)
         metrics["ece"].update(best == gold, likely)
-        odds = logits.new_full((len(gold), len(self.labels)), _NEVER, dtype=torch.double)
-        odds[:, : logits.shape[-1]] = log_odds(logits)
+        odds = F.pad(log_odds(logits), (0, len(self.labels) - logits.shape[-1]), value=_NEVER)
         has = torch.arange(len(self.labels), device=gold.device) == gold[:, None]
         metrics["curves"].update(odds, has)
 
@@ -121,7 +121,12 @@ class SingleLabel(Objective):
         self.fit.reset()
         for metric in metrics.values():
             metric.reset()
-        return found
+        # Where one label is all there is and all that was found, no kappa is defined.
+        return {name: value.nan_to_num(0.0) for name, value in found.items()}
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Logits divided by the temperature."""
+        return logits / self.temperature
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """The temperature as a scale."""
