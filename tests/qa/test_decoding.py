@@ -280,6 +280,16 @@ def test_tokens_of_the_same_character_and_tokens_without_one_make_one_answer_eac
     assert answers[7].candidates == [Candidate(4.0, 0, 1, 0), Candidate(0.0, 2, 4, 0)]
 
 
+def test_a_best_token_without_characters_leaves_the_next_as_the_best_answer() -> None:
+    offsets = torch.tensor([[[0, 0], [1, 1], [2, 4]]])
+    start = torch.tensor([[0.0, 9.0, 1.0]])
+    context = torch.tensor([[False, True, True]])
+    spans = best_spans(start, start, context, k=2, max_answer_length=1)
+    answers: dict[int, Best] = {}
+    merge(answers, spans, offsets, [0], [0])
+    assert answers[0].candidates == [answers[0].best] == [Candidate(2.0, 2, 4, 0)]
+
+
 def test_a_candidate_has_plain_numbers() -> None:
     answers: dict[str, Best] = {}
     merge(answers, *_spans([Window("a", [(1.5, 3, 4)], 0.0)], 2), ["a"], [2])

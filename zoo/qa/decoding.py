@@ -285,11 +285,12 @@ def _merged(found: Sequence[NDArray[Any]], parts: _Ints) -> Answers:
     null = np.where(missing, np.inf, found[3][parts]).min(axis=1)
 
     # A window's own spans are in order: there is something to do only where there are several
-    # windows, or several tokens of the same characters.
+    # windows, or tokens without characters or of the same ones.
     ordered = np.sort(place, axis=1)
-    several = (~missing).sum(axis=1) > 1
-    several |= (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
-    some = np.flatnonzero(several)
+    todo = (~missing).sum(axis=1) > 1
+    todo |= (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    todo |= (score[:, 1:] > score[:, :-1]).any(axis=1)
+    some = np.flatnonzero(todo)
     if len(some):
         some_scores, some_places, row = score[some], place[some], some[:, None]
         by_place = np.lexsort((-some_scores, some_places))  # the best of each place first
