@@ -110,7 +110,12 @@ def _shaken(task: ClassificationTask, *, seed: int = 7) -> ClassificationTask:
         for parameter in task.net.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=chance) * 0.1)
         buffers = dict(task.objective.named_buffers(recurse=False))
-        for name, value in (("temperature", 1.7), ("mean", 1300.0), ("spread", 140.0), ("unit", 9.0)):
+        for name, value in (
+            ("temperature", 1.7),
+            ("mean", 1300.0),
+            ("spread", 140.0),
+            ("unit", 9.0),
+        ):
             if name in buffers:
                 buffers[name].fill_(value)
         if "thresholds" in buffers:

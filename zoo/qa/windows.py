@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from zoo import backbones
@@ -88,9 +89,10 @@ def offsets_of(features: Sequence[Mapping[str, Any]], width: int) -> torch.Tenso
 
     0 at all other tokens.
     """
-    offsets = torch.zeros(len(features), width, 2, dtype=torch.long)
+    # numpy: filling a tensor row by row takes forty times as long.
+    offsets = np.zeros((len(features), width, 2), dtype=np.int64)
     for number, row in enumerate(features):
         span = slice(row["begin"], row["stop"])
-        offsets[number, span, 0] = torch.as_tensor(row["starts"], dtype=torch.long)
-        offsets[number, span, 1] = torch.as_tensor(row["ends"], dtype=torch.long)
-    return offsets
+        offsets[number, span, 0] = row["starts"]
+        offsets[number, span, 1] = row["ends"]
+    return torch.from_numpy(offsets)
