@@ -1,6 +1,5 @@
 """Text classification: labels or a number for a text or a pair of texts."""
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -103,8 +102,7 @@ class ClassificationTask(FineTuningTask):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Logits, float `[texts, labels]`: of a text in several windows their mean."""
-        names = ["input_ids", "attention_mask", *self._type_names]
-        inputs = {name: batch[name] for name in names}
+        inputs = {name: batch[name] for name in self.input_names}
         size = len(batch["input_ids"])
         at_once = size if torch.is_grad_enabled() else _WINDOWS_AT_ONCE
         parts = [
@@ -119,17 +117,6 @@ class ClassificationTask(FineTuningTask):
         summed = logits.new_zeros(texts, logits.shape[1]).index_add(0, batch["text_of"], logits)
         windows = torch.bincount(batch["text_of"], minlength=texts)
         return summed / windows[:, None]
-
-    @cached_property
-    def _type_names(self) -> list[str]:
-        """Whether the model tells the texts of a pair apart by token types, as its tokenizer does.
-
-        RoBERTa takes them and knows only one; DistilBERT takes none.
-        """
-        taken = "token_type_ids" in inspect.signature(self.net.forward).parameters
-        given = "token_type_ids" in self.tokenizer.model_input_names
-        several = getattr(self.net.config, "type_vocab_size", 0) > 1
-        return ["token_type_ids"] if taken and given and several else []
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """The loss of a batch, as the mode has it."""

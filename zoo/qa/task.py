@@ -1,6 +1,5 @@
 """Extractive question answering: the span of a text that answers a question, or none."""
 
-import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -155,20 +154,8 @@ class QATask(FineTuningTask):
 
     def forward(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Logits of start and of end, each float `[windows, longest]`."""
-        names = ["input_ids", "attention_mask", *self._type_names]
-        output = self.net(**{name: batch[name] for name in names})
+        output = self.net(**{name: batch[name] for name in self.input_names})
         return output.start_logits.float(), output.end_logits.float()
-
-    @cached_property
-    def _type_names(self) -> list[str]:
-        """Whether the model tells question and text apart by token types, as its tokenizer does.
-
-        RoBERTa takes them and knows only one; DistilBERT takes none.
-        """
-        taken = "token_type_ids" in inspect.signature(self.net.forward).parameters
-        given = "token_type_ids" in self.tokenizer.model_input_names
-        several = getattr(self.net.config, "type_vocab_size", 0) > 1
-        return ["token_type_ids"] if taken and given and several else []
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Mean cross-entropy of start and end over the windows of the batch."""

@@ -1,5 +1,6 @@
 """The base of all tasks: builds the model, optimizes it, and finds trained weights again."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -165,6 +166,19 @@ class FineTuningTask(LightningModule):
     def tokenizer(self) -> "TokenizersBackend":
         """The backbone's tokenizer."""
         return backbones.load_tokenizer(self.backbone)
+
+    @cached_property
+    def input_names(self) -> list[str]:
+        """What the model reads of a batch: ids, mask, and types that tell two texts apart.
+
+        The types are left out where model or tokenizer has none: RoBERTa takes them and knows only
+        one; DistilBERT takes none.
+        """
+        taken = "token_type_ids" in inspect.signature(self.net.forward).parameters
+        given = "token_type_ids" in self.tokenizer.model_input_names
+        several = getattr(self.net.config, "type_vocab_size", 0) > 1
+        types = ["token_type_ids"] if taken and given and several else []
+        return ["input_ids", "attention_mask", *types]
 
     @classmethod
     def from_run(cls, folder: str | Path, *, labels: Sequence[str] | None = None) -> Self:
