@@ -242,11 +242,11 @@ class ClassificationTask(FineTuningTask):
         trained = checkpoint["hyper_parameters"].get("mode", self.mode)
         if trained != self.mode:
             raise RunError(f"The checkpoint has the mode {trained}, the task {self.mode}.")
-        fitted = checkpoint["state_dict"].get("objective.thresholds")
-        if fitted is not None:  # of labels that only the data has, none is ever given
-            missing = len(self.labels) - len(fitted)
-            fitted = torch.nn.functional.pad(fitted, (0, missing))
-            checkpoint["state_dict"]["objective.thresholds"] = fitted
+        state = checkpoint["state_dict"]
+        for name in ("objective.thresholds", "objective.offset"):
+            if name in state:  # of labels that only the data has, none is ever given
+                missing = len(self.labels) - len(state[name])
+                state[name] = torch.nn.functional.pad(state[name], (0, missing))
 
     @contextmanager
     def exported(self) -> Iterator["PreTrainedModel"]:
@@ -257,7 +257,7 @@ class ClassificationTask(FineTuningTask):
         with torch.no_grad():
             layer.weight.mul_(scale)
             if layer.bias is not None:
-                layer.bias.mul_(scale).add_(shift)
+                layer.bias.mul_(scale).add_(shift if shift.dim() == 0 else shift[: len(layer.bias)])
         try:
             yield self.net
         finally:

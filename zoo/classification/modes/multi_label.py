@@ -31,7 +31,9 @@ class MultiLabel(Objective):
 
     Args:
         labels: All labels.
-        balanced: Whether texts with a label and texts without it count alike, for each label.
+        balanced: Whether texts with a label and texts without it count alike, for each label. Rare
+            labels are then learned early; what that adds to their odds is taken off again, so that
+            probabilities stay what they say.
         smoothing: Share of the target that is spread over having the label and not.
     """
 
@@ -39,6 +41,7 @@ class MultiLabel(Objective):
     problem_type = "multi_label_classification"
     temperature: Tensor
     thresholds: Tensor
+    offset: Tensor
 
     def __init__(self, labels: Sequence[str], *, balanced: bool = False, smoothing: float = 0.0):
         super().__init__(labels)
@@ -46,7 +49,9 @@ class MultiLabel(Objective):
         self.smoothing = smoothing
         self.monitor = "f1_macro"
         self.register_buffer("temperature", torch.ones(()))
-        #: Least logit with which a label is given, float `[labels]`.
+        #: What is added to the logits, float `[labels]`: weights of the loss multiply the odds.
+        self.register_buffer("offset", torch.zeros(len(labels)))
+        #: Least logit (with the offset) with which a label is given, float `[labels]`.
         self.register_buffer("thresholds", torch.zeros(len(labels)))
         self.fit = TemperatureFit(several=True)
         self._fitted: dict[str, Tensor] = {}
@@ -91,6 +96,11 @@ class MultiLabel(Objective):
         weights = ((texts - counts) / counts.clamp(min=1)).clamp(max=_MOST_WEIGHT)
         return {"class_weights": torch.where(counts > 0, weights, 1.0)}
 
+    def begin(self, batch: Batch, output: nn.Linear, *, kept: bool) -> None:
+        """Note what the weights of the loss add to the odds."""
+        if self.balanced:
+            self.offset.copy_(-batch["class_weights"].log())
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean binary cross-entropy over texts and labels, weighted and smoothed as asked for."""
         known = logits.shape[-1]
@@ -100,23 +110,24 @@ class MultiLabel(Objective):
         return F.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=weights)
 
     def validation_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Mean binary cross-entropy."""
+        """Mean binary cross-entropy, without weights."""
         return F.binary_cross_entropy_with_logits(
             logits.float(), batch["labels"][:, : logits.shape[-1]]
         )
 
     def _all(self, logits: Tensor) -> Tensor:
-        """Logits of all labels: those that the model lacks are never given."""
-        missing = len(self.labels) - logits.shape[-1]
-        return F.pad(logits.float(), (0, missing), value=_NEVER)
+        """Logits of all labels with the offset: those that the model lacks are never given."""
+        known = logits.shape[-1]
+        shifted = logits.float() + self.offset[:known]
+        return F.pad(shifted, (0, len(self.labels) - known), value=_NEVER)
 
     def count(self, stage: str, logits: Tensor, batch: Batch) -> None:
         """Count the texts of a batch."""
         gold, known = batch["labels"], logits.shape[-1]
-        if stage == "validate":
-            self.fit.update(logits, gold[:, :known])
         metrics: Any = self.metrics[stage]
         logits = self._all(logits)
+        if stage == "validate":
+            self.fit.update(logits[:, :known], gold[:, :known])
         metrics["labels"].update((logits >= self.thresholds).long(), gold.long())
         metrics["ece"].update(gold.bool(), (logits / self.temperature).sigmoid())
         metrics["curves"].update(logits, gold.bool())
@@ -155,19 +166,20 @@ class MultiLabel(Objective):
         return {"thresholds": dict(zip(self.labels, likely.tolist(), strict=True))}
 
     def restore(self, calibration: Mapping[str, Any]) -> None:
-        """Take the thresholds of an exported model, whose temperature is in its weights."""
+        """Take the thresholds of an exported model; temperature and offset are in its weights."""
         had = calibration.get("thresholds", {})
         likely = torch.tensor([had.get(label, 0.5) for label in self.labels], dtype=torch.double)
         self.thresholds.copy_(likely.logit(eps=1e-12))
         self.temperature.fill_(1)
+        self.offset.zero_()
 
     def calibrated(self, logits: Tensor) -> Tensor:
-        """Logits divided by the temperature."""
-        return logits / self.temperature
+        """Logits with the offset, divided by the temperature."""
+        return (logits + self.offset[: logits.shape[-1]]) / self.temperature
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """The temperature as a scale."""
-        return 1 / self.temperature, torch.zeros_like(self.temperature)
+        """The temperature as a scale, and the offset in its units."""
+        return 1 / self.temperature, self.offset / self.temperature
 
     def results(self, logits: Tensor, batch: Batch) -> list[Any]:
         """The labels of each text, the most probable first."""
