@@ -179,3 +179,25 @@ def test_a_sample_to_pipe_in_is_json() -> None:
     given, file = QADataModule("qa-sample").predict_example
     assert set(json.loads(given)) == {"question", "context"}
     assert file == ""
+
+
+def test_windows_without_the_answer_can_be_left_out_of_training(squad: Squad, tiny: Tiny) -> None:
+    text = "Ada sang . " + "the dog ran away . " * 20
+    asked = [("Who sang ?", [("Ada", 0)]), ("Who slept ?", [])]
+    data = {
+        share: _data(squad, tiny("bert"), [(text, asked)], max_length=24, empty_windows=share)
+        for share in (1.0, 0.5, 0.0)
+    }
+    rows = {share: one.training_rows() for share, one in data.items()}
+    features = data[1.0].features("train")
+    example = features["example"][:]
+    had, of_none = example.count(0), example.count(1)
+    # Of the answered question only the one window that holds the answer; of the other one all.
+    assert len(rows[1.0]) == had + of_none
+    assert len(rows[0.0]) == 1 + of_none
+    assert [features[int(row)]["end"] > 0 for row in rows[0.0] if example[row] == 0] == [True]
+    assert len(rows[0.0]) < len(rows[0.5]) < len(rows[1.0])
+    assert sum(len(batch["start"]) for batch in data[0.0].train_dataloader()) == 1 + of_none
+    assert f"{had - 1} of {had - 1} training windows without the answer" in data[0.0].notes[-1]
+    with pytest.raises(DataError, match=r"--data\.empty_windows 2 is a share"):
+        _data(squad, tiny("bert"), empty_windows=2)

@@ -68,11 +68,21 @@ class LengthGroupedSampler(_BatchSampler):
         batch_size: Examples in a batch of one process.
         pool: Batches in a pool; larger means less padding and less chance.
         seed: Fixes the order, together with the epoch.
+        rows: Row number of each example, where not all rows are examples to learn from.
     """
 
-    def __init__(self, lengths: Lengths, *, batch_size: int, pool: int = 50, seed: int = 0):
+    def __init__(
+        self,
+        lengths: Lengths,
+        *,
+        batch_size: int,
+        pool: int = 50,
+        seed: int = 0,
+        rows: Lengths | None = None,
+    ):
         super().__init__(seed=seed)
         self.lengths = lengths
+        self.rows = np.arange(len(lengths)) if rows is None else rows
         self.batch_size = batch_size
         self.pool = pool
 
@@ -87,7 +97,7 @@ class LengthGroupedSampler(_BatchSampler):
             pool = order[start : start + size]
             pool = pool[np.argsort(self.lengths[pool], kind="stable")]
             batches += [
-                pool[at : at + self.batch_size].tolist()
+                self.rows[pool[at : at + self.batch_size]].tolist()
                 for at in range(0, len(pool), self.batch_size)
             ]
         shuffled = [batches[i] for i in chance.permutation(len(batches))]

@@ -138,6 +138,10 @@ class TextDataModule(LightningDataModule):
     def baselines(self) -> dict[str, float]:
         """Scores on the test split of what needs no model, such as `{"lookup/f1": 0.4}`."""
 
+    def training_rows(self) -> Lengths:
+        """Rows of the training features that are learned from: all, unless a family leaves some."""
+        return np.arange(len(self.features("train")))
+
     def collate_of(self, split: Split) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]:
         """What makes batches of a split: `collate`, unless evaluation needs more than training."""
         return self.collate
@@ -333,8 +337,9 @@ class TextDataModule(LightningDataModule):
 
     def train_dataloader(self) -> StatefulDataLoader:
         """Shuffled batches of near-equal lengths; resumes in the middle of an epoch."""
+        rows = self.training_rows()
         sampler = LengthGroupedSampler(
-            self._lengths("train"), batch_size=self.batch_size, seed=self.seed
+            self._lengths("train")[rows], batch_size=self.batch_size, seed=self.seed, rows=rows
         )
         return self._loader("train", sampler)
 

@@ -12,6 +12,7 @@ import numpy as np
 from datasets import Features, List, Value
 
 from zoo import backbones
+from zoo.data.batching import Lengths
 from zoo.data.datamodule import HELD_OUT, HELD_OUT_SEED, TextDataModule
 from zoo.data.sources import Sources, Split
 from zoo.data.tables import write_table
@@ -58,6 +59,9 @@ class QADataModule(TextDataModule):
             an exported model was trained with, if None.
         stride: Overlap in tokens of neighbouring windows of a text; 128, or what an exported
             model was trained with, if None.
+        empty_windows: Share of the training windows without an answer, of questions that have one,
+            that are learned from (chosen once, seeded). All of them teach where no answer is; few
+            make training shorter and show more answers.
         batch_size: Windows in a batch of one process.
         seed: Fixes the order of the training examples.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
@@ -117,6 +121,7 @@ class QADataModule(TextDataModule):
         backbone: str = "minilm-l6",
         max_length: int | None = None,
         stride: int | None = None,
+        empty_windows: float = 1.0,
         batch_size: int = 32,
         seed: int = 42,
         num_workers: int = 0,
@@ -139,6 +144,9 @@ class QADataModule(TextDataModule):
             raise DataError(f"The labels of question answering are start and end, not {labels}.")
         self._answers_in = answers_in
         self._stride = stride
+        if not 0 <= empty_windows <= 1:
+            raise DataError(f"--data.empty_windows {empty_windows} is a share: from 0 to 1.")
+        self.empty_windows = empty_windows
         self._with_offsets = True
 
     @cached_property
@@ -295,6 +303,23 @@ class QADataModule(TextDataModule):
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """A batch to learn from: see `collate`."""
         return collate(features, pad_token_id=int(self.tokenizer.pad_token_id or 0))
+
+    def training_rows(self) -> Lengths:
+        """Rows of windows to learn from: without the empty ones that are left out."""
+        features = self.features("train")
+        rows = super().training_rows()
+        if self.empty_windows == 1:
+            return rows
+        answered = np.array([bool(texts) for texts in self.examples("train")["answers"][:]])
+        example, end = (np.asarray(features.data.column(name)) for name in ("example", "end"))
+        empty = rows[(end == 0) & answered[example]]
+        chance = np.random.default_rng(HELD_OUT_SEED)
+        kept = chance.random(len(empty)) < self.empty_windows
+        self.note(
+            f"{int((~kept).sum()):,} of {len(empty):,} training windows without the answer of "
+            f"their question are left out (--data.empty_windows {self.empty_windows:g})."
+        )
+        return np.setdiff1d(rows, empty[~kept])
 
     def collate_of(self, split: Split) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]:
         """What makes batches of a split; those to evaluate also hold texts and right answers."""

@@ -100,7 +100,7 @@ class Objective(nn.Module, ABC):
         """Take what an exported model says of its calibration."""
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """Scale `[]` and shift `[]` or `[labels]` of the logits, to be folded into the last layer."""
+        """Scale `[]` and shift `[]` or `[labels]` of the logits, folded into the last layer."""
         return torch.ones(()), torch.zeros(())
 
     # Results.
