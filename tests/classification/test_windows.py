@@ -112,9 +112,7 @@ def _task(backbone: Path, *, pairs: bool = False, **options: Any) -> Classificat
 
 
 def _batch(task: ClassificationTask, texts: list[Any], length: int) -> dict[str, Any]:
-    encoded = encode_texts(
-        texts, tokenizer=task.tokenizer, max_length=length, long_texts="windows"
-    )
+    encoded = encode_texts(texts, tokenizer=task.tokenizer, max_length=length, long_texts="windows")
     rows = [{**one._asdict(), "example": number} for number, one in enumerate(encoded)]
     return collate(rows, pad_token_id=int(task.tokenizer.pad_token_id or 0))
 
