@@ -1,4 +1,4 @@
-"""Every shipped recipe of classification: it parses, names its data, and runs where that is ours."""
+"""Every shipped recipe of classification: it parses, names its data, runs where that is ours."""
 
 import json
 from collections.abc import Callable
@@ -58,8 +58,10 @@ def test_a_recipe_s_settings_are_all_known(
     files = [] if name in _OURS else ["--data.train=x.jsonl", "--data.columns=null"]
     options = [f"--model.backbone={tiny('bert')}", "--trainer.logger=false", *files]
     recipe = recipes.load(name, [*options, "--trainer.accelerator=cpu"])
-    assert recipe.model.mode == recipe.datamodule.mode
-    assert recipe.model.labels == recipe.datamodule.labels
+    task: Any = recipe.model
+    data: Any = recipe.datamodule
+    assert task.mode == data.mode
+    assert task.labels == data.labels
 
 
 @pytest.mark.slow

@@ -83,7 +83,8 @@ class Regression(Objective):
 
     def validation_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean squared error, in variances of train, of an exported model too."""
-        return ((self._values(logits) - batch["labels"]) / self.unit).square().mean()
+        errors: Tensor = (self._values(logits) - batch["labels"]) / self.unit
+        return errors.square().mean()
 
     @property
     def calibration(self) -> dict[str, Any]:
