@@ -274,7 +274,7 @@ def test_without_float64_all_is_fitted_in_float32(monkeypatch: pytest.MonkeyPatc
     expected = _fitted(logits, targets, several=False, size=64).compute()
     curves = _curves(odds, has)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    with _NoFloat64():
+    with _NoFloat64():  # type: ignore[no-untyped-call]
         fit = _fitted(logits, targets, several=False, size=64)
         narrow = _curves(odds, has)
         odds_of = log_odds(logits)

@@ -40,7 +40,7 @@ def data(tmp_path: Path, tiny: Tiny) -> Callable[..., ClassificationDataModule]:
     """A function from the labels of train, and of other splits, to the datamodule."""
 
     def make(*train: Any, test: list[Any] | None = None, **options: Any) -> Any:
-        files = {
+        files: dict[str, Any] = {
             "train": _lines(tmp_path / "train.jsonl", _texts(*train)),
             "validation": _lines(tmp_path / "validation.jsonl", _texts(*train)),
             "test": _lines(tmp_path / "test.jsonl", _texts(*(train if test is None else test))),

@@ -160,7 +160,8 @@ def test_gradients_of_windows_reach_the_model(tiny: Tiny) -> None:
     batch = {**_batch(task, [(_LONG, None), ("fox", None)], 24), "labels": torch.tensor([0, 1])}
     task.train()
     task.training_step(batch, 0).backward()
-    gradient = task.net.get_input_embeddings().weight.grad
+    embedding: Any = task.net.get_input_embeddings()
+    gradient = embedding.weight.grad
     assert gradient is not None
     read = batch["input_ids"][batch["attention_mask"] > 0].unique()
     assert bool((gradient[read].abs().sum(1) > 0).all())

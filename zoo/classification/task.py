@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from zoo import backbones
 from zoo.classification.batches import collate
@@ -99,6 +100,7 @@ class ClassificationTask(FineTuningTask):
         self.max_length = max_length
         self.long_texts = long_texts
         self._fitted = False
+        self._losses = torch.nn.ModuleDict({"validate": MeanMetric(), "test": MeanMetric()})
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Logits, float `[texts, labels]`: of a text in several windows their mean."""
@@ -147,12 +149,11 @@ class ClassificationTask(FineTuningTask):
         gold = batch["labels"]
         self._check(gold)
         logits: Tensor = self(batch)
-        split = "val" if stage == "validate" else "test"
         # While fitting to be compared with the loss of training, else with that of an export.
         fitting = self.trainer.state.fn == "fit"
         given = logits if fitting else self.objective.calibrated(logits)
         loss = self.objective.validation_loss(given, batch)
-        self.log(f"{split}/loss", loss, batch_size=len(gold), sync_dist=True)
+        self._loss_of(stage).update(loss, len(gold))
         self.objective.count(stage, logits, batch)
         return logits
 
@@ -188,8 +189,16 @@ class ClassificationTask(FineTuningTask):
         """Log the scores."""
         self._log_scores("test", "test")
 
+    def _loss_of(self, stage: str) -> MeanMetric:
+        # Lightning's own mean over processes rounds the number of texts of each down.
+        metric: Any = self._losses[stage]
+        return metric  # type: ignore[no-any-return]
+
     def _log_scores(self, stage: str, prefix: str) -> None:
-        for name, value in self.objective.scores(stage).items():
+        mean = self._loss_of(stage)
+        scores = {"loss": mean.compute(), **self.objective.scores(stage)}
+        mean.reset()
+        for name, value in scores.items():
             key = f"{prefix}/{name}"
             self.log(key, value.float(), prog_bar=key == self.monitor, rank_zero_only=True)
 
