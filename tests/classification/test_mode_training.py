@@ -118,8 +118,9 @@ def _shaken(task: Any, *, seed: int = 7) -> Any:
         ):
             if name in buffers:
                 buffers[name].fill_(value)
-        if "thresholds" in buffers:
-            buffers["thresholds"].copy_(0.2 * torch.randn(len(task.labels), generator=chance))
+        for name in ("thresholds", "offset"):
+            if name in buffers:
+                buffers[name].copy_(0.2 * torch.randn(len(task.labels), generator=chance))
     task.net.eval()
     return task
 
@@ -175,7 +176,7 @@ def test_the_pipeline_of_transformers_gives_our_numbers_in_every_mode(
         inputs = task.tokenizer(_TEXTS, return_tensors="pt", padding=True)
         kept = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         ordered = task.net(**kept).logits.detach().sort(dim=0).values
-        task.objective.thresholds.copy_(ordered[2:4].mean(0))
+        task.objective.thresholds.copy_(ordered[2:4].mean(0) + task.objective.offset)
     before = {name: tensor.clone() for name, tensor in task.state_dict().items()}
     folder = _export(task, data, tmp_path / "model")
     after = task.state_dict()
@@ -227,7 +228,8 @@ def test_fine_tuning_goes_on_from_what_an_export_predicts(
         assert _numbers(again) == pytest.approx(_numbers(task), rel=1e-5)
     else:
         logits = again.net(**again.tokenizer(_TEXTS, return_tensors="pt", padding=True)).logits
-        scaled = task.net(**task.tokenizer(_TEXTS, return_tensors="pt", padding=True)).logits / 1.7
+        plain = task.net(**task.tokenizer(_TEXTS, return_tensors="pt", padding=True)).logits
+        scaled = (plain + task.objective.offset) / 1.7
         torch.testing.assert_close(logits, scaled, atol=1e-5, rtol=1e-5)
 
 
@@ -277,12 +279,12 @@ def test_what_was_fitted_is_in_the_checkpoint_and_resuming_keeps_it(
     state = torch.load(path, weights_only=True)["state_dict"]
     fitted = {name: value for name, value in state.items() if name.startswith("objective.")}
     names = {
-        "multi_label": {"objective.temperature", "objective.thresholds"},
+        "multi_label": {"objective.temperature", "objective.thresholds", "objective.offset"},
         "regression": {"objective.mean", "objective.spread", "objective.unit"},
     }.get(mode, {"objective.temperature"})
     assert set(fitted) == names
     start = {"temperature": 1.0, "mean": 0.0, "spread": 1.0, "unit": 1.0}
-    for name in names - {"objective.thresholds"}:
+    for name in names - {"objective.thresholds", "objective.offset"}:
         assert float(fitted[name]) != start[name.removeprefix("objective.")]
     # Resumed without another validation, all is as it was fitted.
     second, runner = fit(4, path)

@@ -264,3 +264,19 @@ def test_what_a_mode_cannot_do_is_refused(
 ) -> None:
     with pytest.raises(ZooError, match=said):
         make_objective(mode, labels, **{"balanced": False, "smoothing": 0.0, **options})
+
+
+def test_what_weights_of_labels_add_to_the_odds_is_taken_off_again() -> None:
+    balanced = _objective("multi_label", balanced=True)
+    weights = torch.tensor([1.0, 4.0, 9.0])
+    batch = _batch(torch.zeros(2, 3), class_weights=weights)
+    balanced.begin(batch, nn.Linear(2, 3), kept=False)
+    # With weight w the loss is least where the odds are w times those of the data.
+    share = torch.tensor([0.5, 0.2, 0.1])
+    logits = (share / (1 - share) * weights).log().expand(2, 3)
+    torch.testing.assert_close(balanced.calibrated(logits).sigmoid(), share.expand(2, 3))
+    scale, shift = balanced.affine()
+    torch.testing.assert_close((logits * scale + shift).sigmoid(), share.expand(2, 3))
+    plain = _objective("multi_label")
+    plain.begin(batch, nn.Linear(2, 3), kept=False)
+    assert torch.equal(plain.calibrated(logits), logits)

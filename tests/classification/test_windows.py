@@ -134,7 +134,7 @@ def test_logits_of_a_long_text_are_the_mean_of_its_windows_whatever_else_is_in_t
             for size in encoded.windows:  # one by one through plain transformers
                 ids = torch.tensor([encoded.input_ids[begin : begin + size]])
                 kinds = torch.tensor([encoded.token_types[begin : begin + size]])
-                types = {"token_type_ids": kinds} if task._type_names else {}
+                types = {"token_type_ids": kinds} if task.input_names[2:] else {}
                 logits.append(task.net(input_ids=ids, **types).logits[0])
                 begin += size
             assert (len(logits) > 1) == (len(text[0]) > 100)
