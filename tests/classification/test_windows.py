@@ -125,10 +125,10 @@ def test_logits_of_a_long_text_are_the_mean_of_its_windows_whatever_else_is_in_t
     task = _task(tiny(architecture))
     texts = [(text, second) for text in (_LONG, "fox", _LONG * 2, "", "isn't it ?")]
     with torch.inference_mode():
-        together = task(_batch(task, texts, 24))
+        together = task(_batch(task, texts, 28))
         for number, text in enumerate(texts):
             (encoded,) = encode_texts(
-                [text], tokenizer=task.tokenizer, max_length=24, long_texts="windows"
+                [text], tokenizer=task.tokenizer, max_length=28, long_texts="windows"
             )
             logits, begin = [], 0
             for size in encoded.windows:  # one by one through plain transformers
@@ -140,7 +140,7 @@ def test_logits_of_a_long_text_are_the_mean_of_its_windows_whatever_else_is_in_t
             assert (len(logits) > 1) == (len(text[0]) > 100)
             expected = torch.stack(logits).mean(0)
             torch.testing.assert_close(together[number], expected, atol=2e-6, rtol=1e-5)
-            alone = task(_batch(task, [text], 24))[0]
+            alone = task(_batch(task, [text], 28))[0]
             torch.testing.assert_close(alone, expected, atol=2e-6, rtol=1e-5)
 
 
