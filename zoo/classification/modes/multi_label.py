@@ -130,7 +130,9 @@ class MultiLabel(Objective):
             self.fit.update(logits[:, :known], gold[:, :known])
         metrics["labels"].update((logits >= self.thresholds).long(), gold.long())
         metrics["ece"].update(gold.bool(), (logits / self.temperature).sigmoid())
-        metrics["curves"].update(logits, gold.bool())
+        # Thresholds are fitted on the logits as they are; a test is that of the exported model.
+        odds = logits if stage == "validate" else logits / self.temperature
+        metrics["curves"].update(odds, gold.bool())
 
     def calibrate(self) -> None:
         """Fit thresholds and temperature."""

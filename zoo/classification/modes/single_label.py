@@ -99,7 +99,8 @@ class SingleLabel(Objective):
         likely, best = self._best(logits)
         metrics["labels"].update(best, gold)
         metrics["ece"].update(best == gold, likely)
-        odds = F.pad(log_odds(logits), (0, len(self.labels) - logits.shape[-1]), value=_NEVER)
+        odds = log_odds(logits if stage == "validate" else self.calibrated(logits))
+        odds = F.pad(odds, (0, len(self.labels) - logits.shape[-1]), value=_NEVER)
         has = torch.arange(len(self.labels), device=gold.device) == gold[:, None]
         metrics["curves"].update(odds, has)
 
