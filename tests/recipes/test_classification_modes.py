@@ -167,29 +167,6 @@ def test_two_processes_fit_and_test_with_the_scores_of_one(
             assert metrics_of("run")[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["multi_label", "regression"])
-def test_a_process_without_a_single_text_still_ends(
-    mode: str, flags: list[str], tmp_path: Path
-) -> None:
-    write_corpus(tmp_path, mode)
-    first = Path("test.jsonl").read_text(encoding="utf-8").splitlines()[0]
-    Path("test.jsonl").write_text(first, encoding="utf-8")
-    assert main(["classification", "fit", *flags, f"--data.mode={mode}"]) == 0
-    command = [sys.executable, "-m", "recipes", "classification", "test"]
-    options = ["--model.backbone=run/model", "--data.test=test.jsonl", "--trainer.accelerator=cpu"]
-    parallel = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.logger=false"]
-    done = subprocess.run(
-        [*command, *options, *parallel, "--run_dir=two"],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ZOO_RUN_DIR": ""},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(_lines("two/predictions.jsonl")) == 1
-
-
 def _write(path: Path, rows: list[tuple[str, Any]]) -> str:
     lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
     path.write_text("\n".join(lines), encoding="utf-8")
