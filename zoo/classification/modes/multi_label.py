@@ -119,7 +119,10 @@ class MultiLabel(Objective):
         logits = self._all(logits)
         metrics["labels"].update((logits >= self.thresholds).long(), gold.long())
         metrics["ece"].update(gold.bool(), (logits / self.temperature).sigmoid())
-        metrics["curves"].update(logits, gold.bool())
+        # On validation thresholds of plain logits are fitted; on test an export's logits, which are
+        # calibrated, must fall into the same bins.
+        odds = self.calibrated(logits) if stage == "test" else logits
+        metrics["curves"].update(odds, gold.bool())
 
     def calibrate(self) -> None:
         """Fit thresholds and temperature."""
