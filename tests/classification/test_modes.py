@@ -280,3 +280,17 @@ def test_what_weights_of_labels_add_to_the_odds_is_taken_off_again() -> None:
     plain = _objective("multi_label")
     plain.begin(batch, nn.Linear(2, 3), kept=False)
     assert torch.equal(plain.calibrated(logits), logits)
+
+
+@pytest.mark.parametrize("mode", ["single_label", "ordinal", "multi_label"])
+def test_scores_of_a_test_do_not_depend_on_whether_the_temperature_is_folded(mode: Any) -> None:
+    # Logits so near to each other that the temperature decides which of them share a bin.
+    logits, gold = 0.02 * torch.randn(80, 3), torch.randint(3, (80,))
+    labels = F.one_hot(gold, 3).float() if mode == "multi_label" else gold
+    inside, folded = _objective(mode), _objective(mode)
+    inside.temperature.fill_(0.2)
+    inside.count("test", logits, _batch(labels))
+    folded.count("test", logits / inside.temperature, _batch(labels))
+    ours, theirs = inside.scores("test"), folded.scores("test")
+    for name in ("auroc", "average_precision", "ece"):
+        assert float(ours[name]) == pytest.approx(float(theirs[name]), abs=1e-6)

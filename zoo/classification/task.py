@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from zoo import backbones
 from zoo.classification.batches import collate
@@ -100,7 +99,6 @@ class ClassificationTask(FineTuningTask):
         self.max_length = max_length
         self.long_texts = long_texts
         self._fitted = False
-        self._losses = torch.nn.ModuleDict({"validate": MeanMetric(), "test": MeanMetric()})
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Logits, float `[texts, labels]`: of a text in several windows their mean."""
@@ -153,7 +151,7 @@ class ClassificationTask(FineTuningTask):
         fitting = self.trainer.state.fn == "fit"
         given = logits if fitting else self.objective.calibrated(logits)
         loss = self.objective.validation_loss(given, batch)
-        self._loss_of(stage).update(loss, len(gold))
+        self.count_loss("val" if stage == "validate" else "test", loss, len(gold))
         self.objective.count(stage, logits, batch)
         return logits
 
@@ -183,24 +181,11 @@ class ClassificationTask(FineTuningTask):
         """Fit the calibration, while fitting, and log the scores."""
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
             self.objective.calibrate()
-        self._log_scores("validate", "val")
+        self.log_scores("val", self.objective.scores("validate"))
 
     def on_test_epoch_end(self) -> None:
         """Log the scores."""
-        self._log_scores("test", "test")
-
-    def _loss_of(self, stage: str) -> MeanMetric:
-        # Lightning's own mean over processes rounds the number of texts of each down.
-        metric: Any = self._losses[stage]
-        return metric  # type: ignore[no-any-return]
-
-    def _log_scores(self, stage: str, prefix: str) -> None:
-        mean = self._loss_of(stage)
-        scores = {"loss": mean.compute(), **self.objective.scores(stage)}
-        mean.reset()
-        for name, value in scores.items():
-            key = f"{prefix}/{name}"
-            self.log(key, value.float(), prog_bar=key == self.monitor, rank_zero_only=True)
+        self.log_scores("test", self.objective.scores("test"))
 
     def report(self, predictions: Sequence[Any], examples: Any) -> TaskReport:
         """Tables and pictures for the report of a test.

@@ -1,7 +1,7 @@
 """Named entity recognition: a label for every word, entities out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -138,10 +138,9 @@ class NERTask(FineTuningTask):
                 "The data has labels that the task was not made for. Make it with "
                 "NERTask.from_run(FOLDER, labels=data.labels)."
             )
-        split = "val" if stage == "validate" else "test"
         words = int((batch["labels"] != IGNORED).sum())
         loss = self._loss(logits, batch["labels"])
-        self.log(f"{split}/loss", loss, batch_size=max(words, 1), sync_dist=True)
+        self.count_loss("val" if stage == "validate" else "test", loss, words)
         documents = list(self._decode(batch, logits))
         ids = {label: index for index, label in enumerate(self.labels)}
         device = logits.device
@@ -184,13 +183,14 @@ class NERTask(FineTuningTask):
         """Log precision, recall and F1, over all entities and for each type."""
         self._log_scores("test", "test")
 
-    def _log_scores(self, stage: str, prefix: str) -> None:
+    def _log_scores(self, stage: str, split: Literal["val", "test"]) -> None:
         metric: Any = self.metrics[stage]
         scores = metric.compute()
         metric.reset()
-        for name, value in scores.items():
-            if prefix == "test" or "/" not in name:
-                self.log(f"{prefix}/{name}", value, prog_bar=name == "f1", rank_zero_only=True)
+        shown = {
+            name: value for name, value in scores.items() if split == "test" or "/" not in name
+        }
+        self.log_scores(split, shown)
 
     def report(self, predictions: Sequence[TaggedDocument], examples: Any) -> TaskReport:
         """Tables and pictures for the report of a test.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
@@ -199,10 +199,12 @@ class QATask(FineTuningTask):
         self._decide(found)
         return found
 
-    def _evaluate(self, batch: Mapping[str, Any], split: str) -> list[AnsweredQuestion]:
+    def _evaluate(
+        self, batch: Mapping[str, Any], split: Literal["val", "test"]
+    ) -> list[AnsweredQuestion]:
         logits = self(batch)
         loss = self._loss(logits, batch)
-        self.log(f"{split}/loss", loss, batch_size=len(logits[0]), sync_dist=True)
+        self.count_loss(split, loss, len(logits[0]))
         return self._answered(batch, self._spans(logits, batch))
 
     def _spans(self, logits: tuple[Tensor, Tensor], batch: Mapping[str, Any]) -> Spans:
@@ -264,13 +266,11 @@ class QATask(FineTuningTask):
         """Log the scores."""
         self._log_scores("test", "test")
 
-    def _log_scores(self, stage: str, prefix: str) -> None:
+    def _log_scores(self, stage: str, split: Literal["val", "test"]) -> None:
         metric: Any = self.metrics[stage]
         scores = metric.compute()
         metric.reset()
-        for name, value in scores.items():
-            key = f"{prefix}/{name}"
-            self.log(key, value.float(), prog_bar=key == self.monitor, rank_zero_only=True)
+        self.log_scores(split, scores)
 
     def report(self, predictions: Sequence[AnsweredQuestion], examples: Any) -> TaskReport:
         """Tables and pictures for the report of a test.

@@ -1,18 +1,20 @@
 """The base of all tasks: builds the model, optimizes it, and finds trained weights again."""
 
 import inspect
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from lightning import LightningModule
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import GradClipAlgorithmType
+from torchmetrics import MeanMetric
 
 from zoo import backbones
 from zoo.errors import RunError, ZooError, check_at_least
@@ -75,6 +77,10 @@ class FineTuningTask(LightningModule):
         self.schedule: Schedule = schedule
         self.warmup = warmup
         self.betas = betas
+        self.losses = torch.nn.ModuleDict(
+            # A loss that is no number must show; "disable" would not weigh the batches.
+            {split: MeanMetric(nan_strategy=math.nan) for split in ("val", "test")}
+        )
         self.model: PreTrainedModel | None = None
         self._no_weights: RunError | None = None
 
@@ -310,6 +316,28 @@ class FineTuningTask(LightningModule):
     @abstractmethod
     def report(self, predictions: Sequence[Any], examples: Any) -> "TaskReport":
         """Tables and pictures of a test, from what `test_step` returned as `predictions`."""
+
+    def count_loss(self, split: Literal["val", "test"], loss: torch.Tensor, count: int) -> None:
+        """Count the loss of an evaluation batch.
+
+        Args:
+            split: `val` or `test`.
+            loss: Mean over the batch's examples, or words, or whatever is counted.
+            count: How many there are.
+        """
+        # Lightning's own mean over processes rounds the number of examples of each down.
+        metric: Any = self.losses[split]
+        if count:
+            metric.update(loss.detach().float(), count)
+
+    def log_scores(self, split: Literal["val", "test"], scores: Mapping[str, torch.Tensor]) -> None:
+        """Log the loss that was counted and the scores, which are of all processes already."""
+        mean: Any = self.losses[split]
+        found = {"loss": mean.compute(), **scores}
+        mean.reset()
+        for name, value in found.items():
+            key = f"{split}/{name}"
+            self.log(key, value.float(), prog_bar=key == self.monitor, rank_zero_only=True)
 
     def log_loss(self, loss: torch.Tensor) -> None:
         """Log the loss of a training step, and its learning rate."""

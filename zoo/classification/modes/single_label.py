@@ -99,7 +99,8 @@ class SingleLabel(Objective):
         likely, best = self._best(logits)
         metrics["labels"].update(best, gold)
         metrics["ece"].update(best == gold, likely)
-        odds = log_odds(logits if stage == "validate" else self.calibrated(logits))
+        # Calibrated, so that an export's logits fall into the same bins.
+        odds = log_odds(self.calibrated(logits.float()))
         odds = F.pad(odds, (0, len(self.labels) - logits.shape[-1]), value=_NEVER)
         has = torch.arange(len(self.labels), device=gold.device) == gold[:, None]
         metrics["curves"].update(odds, has)
