@@ -211,3 +211,13 @@ def test_entities_are_read_strictly() -> None:
         Entity("A", 9, 10),
     ]
     assert entities_of([]) == []
+
+
+def test_a_tokenizer_that_was_told_to_pad_and_cut_elsewhere_does_neither_here(
+    tiny: Callable[[str], Path],
+) -> None:
+    tokenizer: Any = backbones.load_tokenizer(str(tiny("bert")))
+    documents = [["fox"], list("abcdefgh")]
+    expected = encode_documents(documents, tokenizer=tokenizer, max_length=16, stride=2)
+    tokenizer(["fox", "a b c d e"], padding=True, truncation=True, max_length=4)
+    assert encode_documents(documents, tokenizer=tokenizer, max_length=16, stride=2) == expected

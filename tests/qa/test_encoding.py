@@ -222,3 +222,11 @@ def test_200_questions_on_one_long_text_cut_it_into_tokens_once(tiny: Tiny) -> N
     # Cutting it 200 times would take 200 times as long; laying windows is what is left.
     assert time.perf_counter() - began < 100 * once
     assert windows > 200 * 100
+
+
+def test_a_tokenizer_that_was_told_to_pad_and_cut_elsewhere_does_neither_here(tiny: Tiny) -> None:
+    tokenizer: Any = backbones.load_tokenizer(str(tiny("bert")))
+    texts = ["fox", "a b c d e f g h"]
+    expected = [one.ids.tolist() for one in tokenize(texts, tokenizer=tokenizer)]
+    tokenizer(texts, padding=True, truncation=True, max_length=4)
+    assert [one.ids.tolist() for one in tokenize(texts, tokenizer=tokenizer)] == expected

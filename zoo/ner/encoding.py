@@ -96,6 +96,9 @@ def encode_documents(
             f"max_length={max_length} leaves {capacity} tokens beside the special ones; "
             f"stride={stride} must be at least 0 and below that."
         )
+    # Whoever called the tokenizer itself with padding has left that switched on.
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
     encodings = tokenizer.backend_tokenizer.encode_batch(
         [list(words) for words in documents], is_pretokenized=True, add_special_tokens=False
     )

@@ -154,6 +154,9 @@ def tokenize(texts: Sequence[str], *, tokenizer: Any) -> Iterator[Tokens]:
         tokenizer: A fast tokenizer of transformers.
     """
     backend = tokenizer.backend_tokenizer
+    # Whoever called the tokenizer itself with padding has left that switched on.
+    backend.no_padding()
+    backend.no_truncation()
     for at in range(0, len(texts), _AT_ONCE):
         some = texts[at : at + _AT_ONCE]
         for text, encoding in zip(
