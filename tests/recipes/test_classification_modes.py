@@ -158,16 +158,19 @@ def test_two_processes_fit_and_test_with_the_scores_of_one(
     assert main(["classification", "test", *weights, "--run_dir=one"]) == 0
     run("test", *weights, *parallel, "--trainer.logger=false", "--run_dir=two")
     one = _tests("one")
-    for other in ("run", "two"):
+    # Two processes on the same weights, and the run before its scale was folded into them: of a
+    # hardly trained model, whose numbers are all but alike, that rounding shows in a correlation.
+    rounded = 5e-3 if mode == "regression" else 1e-4
+    for other, close in (("two", 1e-4), ("run", rounded)):
         for name, value in _tests(other).items():
-            assert value == pytest.approx(one[name], rel=1e-4, abs=1e-5), (other, name)
+            assert value == pytest.approx(one[name], rel=close, abs=1e-5), (other, name)
         assert len(_lines(f"{other}/predictions.jsonl")) == 33
     assert main(["classification", "validate", *weights, "--run_dir=val"]) == 0
     for name, value in metrics_of("val").items():
         # These are of the temperature before its last fit, or in bins of it.
         fitted = ("val/loss", "val/ece", "val/auroc", "val/average_precision")
         if name.startswith("val/") and name not in fitted:
-            assert metrics_of("run")[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+            assert metrics_of("run")[name] == pytest.approx(value, rel=rounded, abs=1e-5), name
 
 
 def _write(path: Path, rows: list[tuple[str, Any]]) -> str:
