@@ -120,9 +120,12 @@ def regression_scores(**options: Any) -> MetricCollection:
         # That ranks need all values is said above, not to every user.
         warnings.filterwarnings("ignore", message=".*will save all targets and predictions")
         spearman = SpearmanCorrCoef(**options)
-    return _collection(
+    scores = _collection(
         pearson=PearsonCorrCoef(**options), spearman=spearman, mae=MeanAbsoluteError(**options)
     )
+    # Sums of squares far from zero lose in float32 what tells the texts apart.
+    scores.set_dtype(precise())
+    return scores
 
 
 def _collection(**metrics: Any) -> MetricCollection:

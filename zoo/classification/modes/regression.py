@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from zoo.classification.encoding import Text
 from zoo.classification.metrics import regression_scores
 from zoo.classification.modes.base import Batch, Objective
+from zoo.classification.precision import precise
 from zoo.classification.prediction import RegressionPrediction, ValuedText
 from zoo.classification.report import regression_report
 from zoo.tracking.report import TaskReport
@@ -101,7 +102,7 @@ class Regression(Objective):
     def count(self, stage: str, logits: Tensor, batch: Batch) -> None:
         """Count the texts of a batch."""
         metrics: Any = self.metrics[stage]
-        metrics.update(self._values(logits), batch["labels"])
+        metrics.update(self._values(logits).to(precise()), batch["labels"].to(precise()))
 
     def scores(self, stage: str) -> dict[str, Tensor]:
         """Correlations, and the mean absolute error in the units of the data."""
