@@ -228,3 +228,24 @@ def _wandb_records(path: Path) -> list[Any]:
             found.append(record)
             piece = b""
     return found
+
+
+@pytest.fixture
+def trainer() -> Callable[..., Any]:
+    """A function that makes a plain trainer on the CPU that writes and prints nothing."""
+    from lightning import Trainer
+
+    def make(**options: Any) -> Any:
+        settings: dict[str, Any] = {
+            "accelerator": "cpu",
+            "devices": 1,
+            "max_epochs": 1,
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+        }
+        return Trainer(**{**settings, **options})
+
+    return make

@@ -1,11 +1,9 @@
-"""What tests of the NER family share: files written on the spot and quiet trainers."""
+"""What tests of the NER family share: files written on the spot."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from lightning import Trainer
 
 Tagged = tuple[Sequence[str], Sequence[str]]
 
@@ -24,23 +22,3 @@ def conll(tmp_path: Path) -> Callable[[str, Iterable[Tagged]], str]:
         return str(path)
 
     return write
-
-
-@pytest.fixture
-def trainer() -> Callable[..., Trainer]:
-    """A function that makes a plain trainer on the CPU that writes and prints nothing."""
-
-    def make(**options: Any) -> Trainer:
-        settings: dict[str, Any] = {
-            "accelerator": "cpu",
-            "devices": 1,
-            "max_epochs": 1,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "num_sanity_val_steps": 0,
-        }
-        return Trainer(**{**settings, **options})
-
-    return make

@@ -1,12 +1,10 @@
-"""What tests of the question answering family share: files written on the spot, quiet trainers."""
+"""What tests of the question answering family share: files written on the spot."""
 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from lightning import Trainer
 
 #: A text with questions on it, each with its answers and the character where each begins.
 Asked = tuple[str, Sequence[tuple[str, Sequence[tuple[str, int]]]]]
@@ -39,23 +37,3 @@ def squad(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
-
-
-@pytest.fixture
-def trainer() -> Callable[..., Trainer]:
-    """A function that makes a plain trainer on the CPU that writes and prints nothing."""
-
-    def make(**options: Any) -> Trainer:
-        settings: dict[str, Any] = {
-            "accelerator": "cpu",
-            "devices": 1,
-            "max_epochs": 1,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "num_sanity_val_steps": 0,
-        }
-        return Trainer(**{**settings, **options})
-
-    return make
