@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from zoo.data.frames import Frame
+from zoo.data.frames import Frame, whole_backend
 
 #: What is read of a text that is too long: its beginning, its beginning and its end, or all of it
 #: in several windows.
@@ -60,9 +60,7 @@ def encode_texts(
     pairs = texts[0][1] is not None
     if any((second is not None) != pairs for _, second in texts):
         raise ValueError("Either all or none must be pairs of texts.")
-    # Whoever called the tokenizer with padding or a longest length has left both switched on.
-    tokenizer.backend_tokenizer.no_padding()
-    tokenizer.backend_tokenizer.no_truncation()
+    backend = whole_backend(tokenizer)
     frame = Frame.of(tokenizer, pairs=pairs)
     room = max_length - frame.size
     if room < len(frame.text_types):
@@ -71,12 +69,7 @@ def encode_texts(
     if pairs:
         columns.append([second or "" for _, second in texts])
     tokens = [
-        [
-            encoding.ids
-            for encoding in tokenizer.backend_tokenizer.encode_batch(
-                column, add_special_tokens=False
-            )
-        ]
+        [encoding.ids for encoding in backend.encode_batch(column, add_special_tokens=False)]
         for column in columns
     ]
     encoded = []

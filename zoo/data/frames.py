@@ -1,8 +1,19 @@
-"""The special tokens that a tokenizer puts around one text or two."""
+"""A tokenizer without its habits: its backend as it is, and the special tokens that it puts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+
+def whole_backend(tokenizer: Any) -> Any:
+    """The Rust tokenizer behind one of transformers, with nothing cut or padded.
+
+    Whoever called the tokenizer itself with padding has left that switched on.
+    """
+    backend = tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    return backend
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.data.frames import whole_backend
+
 #: Label value that the loss skips.
 IGNORED = -100
 OUTSIDE = "O"
@@ -96,10 +98,7 @@ def encode_documents(
             f"max_length={max_length} leaves {capacity} tokens beside the special ones; "
             f"stride={stride} must be at least 0 and below that."
         )
-    # Whoever called the tokenizer itself with padding has left that switched on.
-    tokenizer.backend_tokenizer.no_padding()
-    tokenizer.backend_tokenizer.no_truncation()
-    encodings = tokenizer.backend_tokenizer.encode_batch(
+    encodings = whole_backend(tokenizer).encode_batch(
         [list(words) for words in documents], is_pretokenized=True, add_special_tokens=False
     )
     return [

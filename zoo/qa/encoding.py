@@ -9,14 +9,13 @@ answer", which stands at the first token.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from unicodedata import category
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from zoo.data.frames import Frame
+from zoo.data.frames import Frame, whole_backend
 
 Ints = npt.NDArray[np.int32]
 Answer = tuple[str, int]
@@ -105,7 +104,7 @@ class Layout:
 
     max_length: int
     stride: int
-    frame: "Frame"
+    frame: Frame
 
     def __post_init__(self) -> None:
         if not self.frame.parts[0]:
@@ -153,10 +152,7 @@ def tokenize(texts: Sequence[str], *, tokenizer: Any) -> Iterator[Tokens]:
         texts: Texts of any length.
         tokenizer: A fast tokenizer of transformers.
     """
-    backend = tokenizer.backend_tokenizer
-    # Whoever called the tokenizer itself with padding has left that switched on.
-    backend.no_padding()
-    backend.no_truncation()
+    backend = whole_backend(tokenizer)
     for at in range(0, len(texts), _AT_ONCE):
         some = texts[at : at + _AT_ONCE]
         for text, encoding in zip(
