@@ -80,13 +80,13 @@ def load_tokenizer(backbone: str) -> "TokenizersBackend":
     return tokenizer  # type: ignore[no-any-return]
 
 
-def max_length_of(backbone: str) -> int:
-    """Longest input in tokens used unless asked for more: the longest there is, but at most 512.
+def max_length_of(backbone: str, *, usual: int = USUAL_MAX_LENGTH) -> int:
+    """Longest input in tokens used unless asked for more: the longest there is, up to the usual.
 
     Of an exported model it is the length that it was trained with.
     """
     trained_with = metadata(backbone).get("max_length")
-    return int(trained_with or min(longest_input(backbone), USUAL_MAX_LENGTH))
+    return int(trained_with or min(longest_input(backbone), usual))
 
 
 def longest_input(backbone: str) -> int:

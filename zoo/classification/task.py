@@ -179,7 +179,7 @@ class ClassificationTask(FineTuningTask):
 
     def on_validation_epoch_end(self) -> None:
         """Fit the calibration, while fitting, and log the scores."""
-        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+        if self.calibrating:
             self.objective.calibrate()
         self.log_scores("val", self.objective.scores("validate"))
 

@@ -61,6 +61,8 @@ class TextDataModule(LightningDataModule):
 
     family: ClassVar[str]
     head: ClassVar[backbones.Head]
+    #: Longest input in tokens unless asked for, where the backbone can take it.
+    usual_max_length: ClassVar[int] = 512
     #: Columns of the table of examples, and of the table of features.
     example_columns: ClassVar[datasets.Features]
     feature_columns: ClassVar[datasets.Features]
@@ -167,7 +169,7 @@ class TextDataModule(LightningDataModule):
     def max_length(self) -> int:
         """Longest input in tokens, special tokens included."""
         if self._max_length is None:
-            return backbones.max_length_of(self.backbone)
+            return backbones.max_length_of(self.backbone, usual=self.usual_max_length)
         limit = backbones.longest_input(self.backbone)
         if self._max_length > limit:
             raise DataError(

@@ -11,7 +11,6 @@ import datasets
 import numpy as np
 from datasets import Features, List, Value
 
-from zoo import backbones
 from zoo.data.batching import Lengths
 from zoo.data.datamodule import HELD_OUT, HELD_OUT_SEED, TextDataModule
 from zoo.data.sources import Sources, Split
@@ -21,7 +20,14 @@ from zoo.qa.baselines import choose_rule, longest_match_scores, null_scores
 from zoo.qa.encoding import Fit, Layout, encode_questions
 from zoo.qa.normalization import AnswersIn, uses_characters
 from zoo.qa.reading import Question, ReadingNotes, read_questions
-from zoo.qa.windows import collate, layout_of, max_length_of, offsets_of, stride_of, window_row
+from zoo.qa.windows import (
+    USUAL_MAX_LENGTH,
+    collate,
+    layout_of,
+    offsets_of,
+    stride_of,
+    window_row,
+)
 from zoo.tracking.report import Table
 
 #: Outputs of the head for each token, in order.
@@ -73,6 +79,7 @@ class QADataModule(TextDataModule):
 
     family = "qa"
     head = "question-answering"
+    usual_max_length = USUAL_MAX_LENGTH
     example_columns: ClassVar[Features] = Features(
         {
             "id": Value("string"),
@@ -148,19 +155,6 @@ class QADataModule(TextDataModule):
             raise DataError(f"--data.empty_windows {empty_windows} is a share: from 0 to 1.")
         self.empty_windows = empty_windows
         self._with_offsets = True
-
-    @cached_property
-    def max_length(self) -> int:
-        """Longest window in tokens, question and special tokens included."""
-        if self._max_length is None:
-            return max_length_of(self.backbone)
-        limit = backbones.longest_input(self.backbone)
-        if self._max_length > limit:
-            raise DataError(
-                f"--data.max_length {self._max_length} is more than {self.backbone} can take "
-                f"({limit} tokens)."
-            )
-        return self._max_length
 
     @cached_property
     def stride(self) -> int:

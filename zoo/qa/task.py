@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,7 +29,14 @@ from zoo.qa.evaluation import Waiting, answered
 from zoo.qa.metrics import AnswerScores, NullThreshold
 from zoo.qa.prediction import AnsweredQuestion, QAPrediction, QAPredictions
 from zoo.qa.report import report
-from zoo.qa.windows import collate, layout_of, max_length_of, offsets_of, stride_of, window_row
+from zoo.qa.windows import (
+    USUAL_MAX_LENGTH,
+    collate,
+    layout_of,
+    offsets_of,
+    stride_of,
+    window_row,
+)
 from zoo.tracking.report import TaskReport
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
@@ -255,7 +261,7 @@ class QATask(FineTuningTask):
 
     def on_validation_epoch_end(self) -> None:
         """Fit the threshold on "no answer" (while fitting), and log the scores with it."""
-        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+        if self.calibrating:
             found = self.thresholds.compute().threshold
             self.null_threshold.fill_(math.inf if self._always_answered else found)
         self._count(self._validated, "validate")
@@ -349,7 +355,9 @@ class QATask(FineTuningTask):
         self, questions: Sequence[QuestionInput], batch_size: int
     ) -> tuple[list[list[Best]], list[list[list[tuple[int, int]]]]]:
         """The best spans in each text of each question, and the characters of its windows."""
-        max_length = self.max_length or max_length_of(self.backbone)
+        max_length = self.max_length or backbones.max_length_of(
+            self.backbone, usual=USUAL_MAX_LENGTH
+        )
         stride = stride_of(self.backbone, max_length) if self.stride is None else self.stride
         asked = [(one.question, text) for one in questions for text in one.contexts]
         encoded = encode_questions(

@@ -17,12 +17,6 @@ USUAL_MAX_LENGTH = 384
 USUAL_STRIDE = 128
 
 
-def max_length_of(backbone: str) -> int:
-    """Longest window in tokens: of an exported model what it was trained with, else 384."""
-    trained_with = backbones.metadata(backbone).get("max_length")
-    return int(trained_with or min(backbones.longest_input(backbone), USUAL_MAX_LENGTH))
-
-
 def stride_of(backbone: str, max_length: int) -> int:
     """Overlap of windows in tokens: of an exported model what it was trained with, else 128.
 

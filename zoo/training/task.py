@@ -317,6 +317,11 @@ class FineTuningTask(LightningModule):
     def report(self, predictions: Sequence[Any], examples: Any) -> "TaskReport":
         """Tables and pictures of a test, from what `test_step` returned as `predictions`."""
 
+    @property
+    def calibrating(self) -> bool:
+        """Whether what this validation sees is to fit what `calibration` holds."""
+        return self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+
     def count_loss(self, split: Literal["val", "test"], loss: torch.Tensor, count: int) -> None:
         """Count the loss of an evaluation batch.
 
