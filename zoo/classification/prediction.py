@@ -147,7 +147,7 @@ class RegressionPrediction(Prediction):
     @property
     def found(self) -> dict[str, Any]:
         """`value`."""
-        return {"value": round(self.value, 4)}
+        return {"value": float(f"{self.value:.7g}")}  # all that float32 knows
 
     @property
     def shown(self) -> Sequence[tuple[str, float | None]]:

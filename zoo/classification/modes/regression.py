@@ -97,12 +97,14 @@ class Regression(Objective):
         self.unit.fill_(calibration.get("spread", 1.0))
 
     def _values(self, logits: Tensor) -> Tensor:
-        return logits[:, 0].float() * self.spread + self.mean
+        # In float32 a large mean would swallow small differences, and with them the ranks.
+        values: Tensor = logits[:, 0].to(precise()) * self.spread + self.mean
+        return values
 
     def count(self, stage: str, logits: Tensor, batch: Batch) -> None:
         """Count the texts of a batch."""
         metrics: Any = self.metrics[stage]
-        metrics.update(self._values(logits).to(precise()), batch["labels"].to(precise()))
+        metrics.update(self._values(logits), batch["labels"].to(precise()))
 
     def scores(self, stage: str) -> dict[str, Tensor]:
         """Correlations, and the mean absolute error in the units of the data."""

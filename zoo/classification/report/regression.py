@@ -89,5 +89,5 @@ def _records(texts: Sequence[ValuedText], examples: Any) -> Iterator[dict[str, A
             "example": one.example,
             **texts_of(row),
             "gold": one.gold,
-            "value": round(one.value, 4),
+            "value": one.value,
         }
