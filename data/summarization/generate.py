@@ -79,6 +79,7 @@ class Writer:
     split: str
     words: dict[str, str] = field(default_factory=dict)  # What was put into each slot.
     used: set[tuple[str, str]] = field(default_factory=set)
+    met: set[str] = field(default_factory=set)  # Names of people that the report has given.
 
     def chance(self, share: float) -> bool:
         """Toss a coin that falls on true with this share."""
@@ -113,6 +114,19 @@ class Writer:
             self.words[name] = inner.expand(inner.pick(rule))
         return self.words[name]
 
+    def sentence(self, pattern: str) -> str:
+        """Write a sentence of a report; people whom it has named come by their last name."""
+        met = set(self.met)
+
+        def word(slot: re.Match[str]) -> str:
+            text = self.fill(slot[1], slot[2])
+            if slot[1] != "person":
+                return text
+            self.met.add(text)
+            return text.split()[-1] if text in met else text
+
+        return neat(SLOT.sub(word, pattern))
+
 
 def neat(text: str) -> str:
     """Begin a sentence with a capital, and write "an" where it is due."""
@@ -135,7 +149,7 @@ def draw(grammar: Grammar, rng: random.Random, split: str, topic: str, event: st
     else:
         where = tuple(range(at, at + len(point)))
     patterns = opening + before + point + after
-    sentences = [neat(writer.expand(pattern)) for pattern in patterns]
+    sentences = [writer.sentence(pattern) for pattern in patterns]
     source = " ".join(sentences)
     fits = MIN_WORDS <= len(source.split()) <= MAX_WORDS
     fits = fits and MIN_SENTENCES <= len(sentences) <= MAX_SENTENCES
