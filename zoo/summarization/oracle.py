@@ -119,8 +119,8 @@ class _Counts:
         for row, sentence in enumerate(sentences):
             words = tokens(sentence, rouge_in=rouge_in, stem=stem)
             lengths.append((len(words), max(len(words) - 1, 0)))
-            shared = Counter(filter(columns.__contains__, chain(words, pairwise(words))))
-            for gram, number in shared.items():
+            found: chain[_Gram] = chain(words, pairwise(words))
+            for gram, number in Counter(filter(columns.__contains__, found)).items():
                 entries += [(row, column, number) for column in columns[gram]]
         row_of, column_of, count = np.array(entries, dtype=np.int64).reshape(-1, 3).T
         return cls(
