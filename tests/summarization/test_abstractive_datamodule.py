@@ -14,7 +14,7 @@ from zoo.summarization.abstractive.datamodule import SummarizationDataModule
 
 Tiny = Callable[[str], Path]
 
-_RECORDS = [
+_RECORDS: list[dict[str, Any]] = [
     {"id": "a", "source": "Ada Lovelace lived in London .", "target": ["Ada lived .", "Ada ."]},
     {"id": "b", "source": "The quick brown fox jumps .", "target": "A fox jumps over a dog ."},
     {"id": "c", "source": "a b c", "target": "a"},
@@ -90,47 +90,43 @@ def test_the_prefix_is_read_before_each_text(tmp_path: Path, tiny: Tiny) -> None
 
 
 def test_what_is_cut_is_said_for_texts_and_for_summaries(tmp_path: Path, tiny: Tiny) -> None:
-    records = [*_RECORDS, {"source": "fox " * 100_000, "target": "a b c d e f g h i j k l m n"}]
+    records = [
+        {"source": "fox " * 100_000, "target": "a b c d e f g h i j k l m n"},
+        {"source": "a b c", "target": "a"},
+    ]
     data = _data(tmp_path, str(tiny("t5")), records, max_length=40, max_target_length=9)
     features = data.features("train")
     tokenizer: Any = data.tokenizer
-    assert max(map(len, features["input_ids"][:])) == 40
-    assert max(map(len, features["labels"][:])) == 9
-    assert {ids[-1] for ids in features["input_ids"][:] + features["labels"][:]} == {
-        tokenizer.eos_token_id
+    wholes = {
+        "cut": [len(tokenizer(one["source"])["input_ids"]) for one in records],
+        "cut_target": [len(tokenizer(text_target=one["target"])["input_ids"]) for one in records],
     }
-    for column, whole, limit, end in (
-        ("cut", [tokenizer(one["source"])["input_ids"] for one in records], 40, "is read"),
-        (
-            "cut_target",
-            [
-                tokenizer(
-                    text_target=one["target"] if isinstance(one["target"], str) else "Ada lived ."
-                )["input_ids"]
-                for one in records
-            ],
-            9,
-            "is learned",
-        ),
-    ):
-        lost = [max(0, len(ids) - limit) for ids in whole]
-        assert features[column][:] == lost
-        what = {"cut": "texts", "cut_target": "summaries"}[column]
-        assert (
-            f"{sum(one > 0 for one in lost)} of 4 train {what} are longer than {limit} tokens: only "
-            f"their beginning {end} ({sum(lost):,} tokens left out)."
-        ) in data.notes
+    for column, ids, limit in (("cut", "input_ids", 40), ("cut_target", "labels", 9)):
+        whole = wholes[column]
+        assert features[column][:] == [whole[0] - limit, 0]
+        assert [len(row) for row in features[ids]] == [limit, whole[1]]
+        assert {row[-1] for row in features[ids]} == {tokenizer.eos_token_id}
+    lost, lost_target = wholes["cut"][0] - 40, wholes["cut_target"][0] - 9
     data.features("test")
-    assert any("test summaries" in note and "counts in the loss" in note for note in data.notes)
+    assert data.notes == [
+        "1 of 2 train texts are longer than 40 tokens: only their beginning is read "
+        f"({lost:,} tokens left out).",
+        "1 of 2 train summaries are longer than 9 tokens: only their beginning is learned "
+        f"({lost_target:,} tokens left out).",
+        "1 of 2 test texts are longer than 40 tokens: only their beginning is read "
+        f"({lost:,} tokens left out).",
+        "1 of 2 test summaries are longer than 9 tokens: only their beginning counts in the loss "
+        f"({lost_target:,} tokens left out).",
+    ]
 
 
 def test_lengths_that_leave_no_room_are_refused(tmp_path: Path, tiny: Tiny) -> None:
     t5, bart = str(tiny("t5")), str(tiny("bart"))
-    with pytest.raises(DataError, match="--data.max_length=2 leaves 0 tokens for a text beside 1"):
+    with pytest.raises(DataError, match="max_length=2 leaves 0 tokens for a text beside 1"):
         _data(tmp_path, t5, max_length=2, prefix="a").features("train")
-    with pytest.raises(DataError, match="--data.max_target_length=2 leaves no room beside 2"):
+    with pytest.raises(DataError, match="max_target_length=2 leaves no room beside 2"):
         _data(tmp_path, bart, max_target_length=2).features("train")
-    with pytest.raises(ZooError, match="--data.max_target_length"):
+    with pytest.raises(ZooError, match="max_target_length"):
         _data(tmp_path, t5, max_target_length=0)
     with pytest.raises(DataError, match=r"max_target_length 129 is more than .* \(128 tokens\)"):
         _data(tmp_path, bart, max_target_length=129).features("train")
@@ -173,7 +169,7 @@ def test_each_setting_of_the_encoding_has_a_cache_of_its_own(tmp_path: Path, tin
 def test_examples_without_text_or_summary_are_scored_and_not_learned(
     tmp_path: Path, tiny: Tiny
 ) -> None:
-    empty = [{"source": "", "target": "a"}, {"source": "a b", "target": ""}]
+    empty: list[dict[str, Any]] = [{"source": "", "target": "a"}, {"source": "a b", "target": ""}]
     for name in ("t5", "bart", "bert-2-bert"):
         data = _data(tmp_path, _backbone(name, tiny), [*empty, *_RECORDS], batch_size=8)
         assert data.training_rows().tolist() == [2, 3, 4]
@@ -219,9 +215,8 @@ def test_real_corpora_become_batches(
     files: dict[str, str], options: dict[str, Any], real_data: Path
 ) -> None:
     folder = real_data / "summarization"
-    data = SummarizationDataModule(
-        **{split: str(folder / file) for split, file in files.items()}, **options
-    )
+    given: dict[str, Any] = {split: str(folder / file) for split, file in files.items()}
+    data = SummarizationDataModule(**given, **options)
     examples = data.examples("test")
     seen: list[int] = []
     for batch in data.test_dataloader():

@@ -56,7 +56,7 @@ def _data(
     return _BySentence(**{**files, "backbone": str(tiny("bert")), "batch_size": 4, **options})
 
 
-_RECORDS = [
+_RECORDS: list[dict[str, Any]] = [
     {"id": "a", "source": "Ada sang in London. Dog ran.", "target": ["Ada sang.", "Song."]},
     {"id": "b", "source": ["Cat e.g. slept.", "Bird flew."], "target": "Cat slept."},
 ]
@@ -129,7 +129,7 @@ def test_batches_to_evaluate_hold_references_and_those_to_train_none(
 def test_examples_without_text_or_summary_are_kept_and_not_learned(
     tmp_path: Path, tiny: Tiny
 ) -> None:
-    empty = [
+    empty: list[dict[str, Any]] = [
         {"source": "", "target": "Nothing."},
         {"source": " \n ", "target": "Nothing."},
         {"source": [""], "target": "Nothing."},

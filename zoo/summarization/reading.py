@@ -167,7 +167,8 @@ def read_examples(
 def _example(record: Mapping[str, Any], chosen: _Paths, line: int) -> Example:
     text, sentences = fields.document(_reach(record, chosen["source"][0]))
     paths = chosen.get("target", [])
-    values = [_reach(record, path) for path in paths]
+    values = [_reach(record, path) for path in paths[:1]]
+    values += [_reach_if_there(record, path) for path in paths[1:]]
     try:
         references = fields.references(values[0] if len(values) == 1 else values)
     except ValueError as error:
@@ -176,7 +177,7 @@ def _example(record: Mapping[str, Any], chosen: _Paths, line: int) -> Example:
             name = ".".join((*paths[0], next(iter(value))))
             raise ValueError(f"{error} Say which: --data.columns '{{target: {name}}}'.") from None
         raise
-    name = _reach(record, chosen["id"][0]) if "id" in chosen else None
+    name = _reach_if_there(record, chosen["id"][0]) if "id" in chosen else None
     return Example(
         str(line) if name in (None, "") else str(name), text, sentences, references, line
     )
@@ -195,6 +196,13 @@ def _reach(value: Any, path: Sequence[str]) -> Any:
             raise ValueError(f"there is no {name!r}{within}; found: {found}.")
         value = value[name]
     return value
+
+
+def _reach_if_there(record: Mapping[str, Any], path: Sequence[str]) -> Any:
+    try:
+        return _reach(record, path)
+    except ValueError:
+        return None
 
 
 def _chosen(

@@ -10,7 +10,6 @@ import torch
 from datasets import Features, List, Value
 
 from zoo import backbones
-from zoo.backbones.loading import positions_of
 from zoo.data.batching import padded
 from zoo.data.sources import Split
 from zoo.errors import DataError, check_at_least
@@ -138,7 +137,7 @@ class SummarizationDataModule(SummaryDataModule):
             DataError: The decoder cannot write as many.
         """
         config = backbones.load_config(self.backbone)
-        limit = positions_of(getattr(config, "decoder", config))
+        limit = backbones.positions_of(getattr(config, "decoder", config))
         if self._max_target_length is None:
             trained_with = backbones.metadata(self.backbone).get("encoding", {})
             usual = int(trained_with.get("max_target_length", USUAL_MAX_TARGET_LENGTH))
