@@ -166,6 +166,35 @@ def test_each_setting_of_the_encoding_has_a_cache_of_its_own(tmp_path: Path, tin
         assert len({json.dumps(one) for one in found}) == len(settings)
 
 
+def test_the_language_to_write_is_part_of_the_labels_and_of_the_cache(tmp_path: Path) -> None:
+    from transformers import MBartConfig, MBartTokenizer
+    from transformers.models.mbart.tokenization_mbart import FAIRSEQ_LANGUAGE_CODES
+
+    names = [
+        "<s>",
+        "<pad>",
+        "</s>",
+        "<unk>",
+        *(f"▁{one}" for one in "abc"),
+        *FAIRSEQ_LANGUAGE_CODES,
+    ]
+    found = {}
+    for language in ("de_DE", "fr_XX"):
+        vocab = [(name, 0.0) for name in [*names, "<mask>"]]
+        tokenizer = MBartTokenizer(vocab=vocab, src_lang="en_XX", tgt_lang=language)
+        folder = tmp_path / language
+        tokenizer.save_pretrained(folder)
+        code = tokenizer.convert_tokens_to_ids(language)
+        MBartConfig(vocab_size=len(tokenizer), decoder_start_token_id=code).save_pretrained(folder)
+        data = _data(tmp_path, str(folder), [{"source": "a b c", "target": "a b"}])
+        (labels,) = data.features("test")["labels"]
+        assert tokenizer.convert_ids_to_tokens(labels) == ["▁a", "▁b", "</s>", language]
+        (ids,) = data.features("test")["input_ids"]
+        assert tokenizer.convert_ids_to_tokens(ids) == ["▁a", "▁b", "▁c", "</s>", "en_XX"]
+        found[language] = data.encoding_key
+    assert found["de_DE"] != found["fr_XX"]
+
+
 def test_examples_without_text_or_summary_are_scored_and_not_learned(
     tmp_path: Path, tiny: Tiny
 ) -> None:

@@ -165,6 +165,20 @@ def test_what_is_held_out_is_not_learned_from(tmp_path: Path, tiny: Tiny) -> Non
     assert {len(one["source"]) for one in again.examples("test")} == sizes["test"]
 
 
+def test_a_folder_in_the_hubs_layout_is_read(tmp_path: Path, tiny: Tiny) -> None:
+    import datasets
+
+    for split, records in (("train", _RECORDS[:1] * 12), ("test", _RECORDS[:1])):
+        path = tmp_path / "set" / "data" / f"{split}-00000-of-00001.parquet"
+        datasets.Dataset.from_list(records).to_parquet(path)
+    data = _BySentence(
+        str(tmp_path / "set"), backbone=str(tiny("bert")), splits={"validation": "test"}
+    )
+    assert [len(data.examples(split)) for split in ("train", "validation")] == [11, 1]
+    assert data.examples("train")[2]["references"] == ["Ada sang.", "Song."]
+    assert data.examples("validation")[0]["sentence_starts"] == [0, 20]
+
+
 @pytest.mark.parametrize(
     ("targets", "sentences"),
     [
