@@ -184,7 +184,7 @@ def test_the_language_to_write_is_part_of_the_labels_and_of_the_cache(tmp_path: 
         tokenizer = MBartTokenizer(vocab=vocab, src_lang="en_XX", tgt_lang=language)
         folder = tmp_path / language
         tokenizer.save_pretrained(folder)
-        code = tokenizer.convert_tokens_to_ids(language)
+        code: Any = tokenizer.convert_tokens_to_ids(language)
         MBartConfig(vocab_size=len(tokenizer), decoder_start_token_id=code).save_pretrained(folder)
         data = _data(tmp_path, str(folder), [{"source": "a b c", "target": "a b"}])
         (labels,) = data.features("test")["labels"]
