@@ -99,7 +99,7 @@ def _tokenizer(source: Source) -> "TokenizersBackend":
     tokenizer = _load(AutoTokenizer, source, **options)
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(
-            f"{source.asked} has no fast tokenizer (tokenizer.json), which is needed to map words to "
+            f"{source.asked} has no fast tokenizer (tokenizer.json), needed to map words to "
             "subwords. Choose another backbone."
         )
     if not _is_encoder_decoder(source):

@@ -15,7 +15,7 @@ from torch import nn
 from zoo.errors import BackboneError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedConfig
 
 #: Read with both tokenizers to tell whether they are the same.
 _PROBE = "Zoë's 1,234 TESTS re-read: “naïve” 同样, isn't it?\n(Yes.)"
@@ -53,8 +53,8 @@ def _can_decode(config: "PreTrainedConfig") -> bool:
 
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         return False
-    forward = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].forward
-    return "encoder_hidden_states" in inspect.signature(forward).parameters
+    decoder: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return "encoder_hidden_states" in inspect.signature(decoder.forward).parameters
 
 
 def check_tokenizers(backbone: str, encoder: Any, decoder: Any) -> None:
@@ -74,7 +74,7 @@ def check_tokenizers(backbone: str, encoder: Any, decoder: Any) -> None:
         )
 
 
-def finish(model: "PreTrainedModel", *, special: Any | None) -> None:
+def finish(model: Any, *, special: Any | None) -> None:
     """Make a joined model ready to train and to write.
 
     Args:
@@ -108,7 +108,7 @@ def _first(*ids: int | None) -> int:
     return found[0]
 
 
-def tie(model: "PreTrainedModel", *, backbone: str, equal: bool = True) -> None:
+def tie(model: Any, *, backbone: str, equal: bool = True) -> None:
     """Let encoder and decoder share all weights that both have.
 
     Args:
@@ -143,7 +143,7 @@ def tie(model: "PreTrainedModel", *, backbone: str, equal: bool = True) -> None:
         setattr(model.encoder.get_submodule(owner), own, shared)
 
 
-def untied(model: "PreTrainedModel") -> "PreTrainedModel":
+def untied(model: Any) -> Any:
     """A copy in which encoder and decoder have weights of their own: plain transformers' form.
 
     A model whose halves share nothing is returned as it is.
