@@ -1,7 +1,7 @@
 """Choosing the sentences of a text that summarize it, with any encoder."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from zoo import backbones
 from zoo.errors import ZooError, check_at_least
 from zoo.summarization.evaluation import ScoredSummary, scored
+from zoo.summarization.extractive.dropout import without_attention_dropout
 from zoo.summarization.extractive.encoding import encode_documents
 from zoo.summarization.extractive.inputs import (
     DocumentInput,
@@ -33,10 +34,12 @@ from zoo.summarization.extractive.windows import (
     window_row,
 )
 from zoo.summarization.metrics import SummaryScores
-from zoo.summarization.report import report
 from zoo.tracking.report import TaskReport
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 #: What `predict` needs of a task beside its weights; an exported model carries it.
 _SELECTION = ("max_sentences", "max_words", "block_trigrams")
@@ -131,6 +134,11 @@ class ExtractiveSummarizationTask(FineTuningTask):
         known = metadata.get("calibration", {})
         return {name: known[name] for name in _SELECTION if name in known}
 
+    def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
+        model = super()._load(labels, weights=weights)
+        without_attention_dropout(model)
+        return model
+
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Scores of the sentences, float `[windows, most]`; of no meaning where there is none."""
         logits = self.net(**{name: batch[name] for name in self.input_names}).logits
@@ -222,6 +230,8 @@ class ExtractiveSummarizationTask(FineTuningTask):
             predictions: What `test_step` returned, of all processes, in any order.
             examples: The table of test examples.
         """
+        from zoo.summarization.report import report
+
         return report(predictions, examples, rouge_in=self._rouge_in)
 
     @classmethod
