@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     BertConfig,
@@ -164,6 +166,9 @@ def test_both_halves_begin_with_their_own_weights(tiny: Tiny, architecture: str)
         assert torch.equal(encoder[name], stored[name])
         assert torch.equal(decoder[name], stored[name])
     assert {name for name in decoder if "crossattention" in name} == set(decoder) - set(names)
+    # It looks at the encoder as it looks at itself.
+    for name in set(decoder) - set(names):
+        assert torch.equal(decoder[name], stored[name.replace("crossattention", "attention")])
     # What is written is told by the matrix of what is read.
     output = model.get_output_embeddings().weight
     assert output is model.decoder.base_model.get_input_embeddings().weight
@@ -205,6 +210,27 @@ def test_another_encoder_may_read_for_a_decoder(tiny: Tiny, tmp_path: Path) -> N
     assert logits.shape == (1, 3, model.config.decoder.vocab_size)
     with pytest.raises(BackboneError, match="the same architecture twice"):
         _load(name, tie_weights=True)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+def test_the_last_matrix_is_the_checkpoints_or_else_changes_nothing(
+    tiny: Tiny, tmp_path: Path, architecture: str
+) -> None:
+    def last(model: Any) -> torch.Tensor:
+        head = model.decoder.cls.predictions.transform if architecture == "bert" else None
+        weight: torch.Tensor = (head or model.decoder.lm_head).dense.weight
+        return weight
+
+    assert torch.equal(last(_load(_twice(tiny(architecture)))), torch.eye(32))
+    masked = AutoModelForMaskedLM.from_pretrained(tiny(architecture))
+    with torch.no_grad():
+        for parameter in masked.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    masked.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny(architecture)).save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    where = "cls.predictions.transform" if architecture == "bert" else "lm_head"
+    assert torch.equal(last(_load(_twice(tmp_path))), stored[f"{where}.dense.weight"])
 
 
 def test_tied_weights_are_one_and_the_attention_to_the_encoder_is_the_decoders(tiny: Tiny) -> None:
@@ -300,7 +326,7 @@ def test_what_a_model_expects_is_known_of_registered_ones_folders_and_exports(
     foreign = text_to_text(str(folder))
     assert foreign.prefix == ""
     assert foreign.decoder_start_token_id == 0
-    assert foreign.generation["num_beams"] == 4
+    assert foreign.generation == {}
     # As a run exports it: what it was trained with goes before what the registry says.
     content = {"backbone": "t5-small", "encoding": {"prefix": "tl;dr: "}}
     (folder / "zoo.json").write_text(json.dumps(content))
