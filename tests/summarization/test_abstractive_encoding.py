@@ -43,6 +43,7 @@ def _mbart(fifty: bool) -> Any:
 
 def _tokenizer(name: str, tiny: Tiny) -> tuple[Any, int]:
     """A tokenizer, and the token that its model's decoder starts with."""
+    tokenizer: Any
     if name == "t5":
         tokenizer = _t5()
         return tokenizer, tokenizer.pad_token_id
@@ -50,7 +51,7 @@ def _tokenizer(name: str, tiny: Tiny) -> tuple[Any, int]:
         tokenizer = _mbart(fifty=name == "mbart50")
         start = "</s>" if name == "mbart50" else "de_DE"
         return tokenizer, tokenizer.convert_tokens_to_ids(start)
-    tokenizer: Any = backbones.load_tokenizer(str(tiny("roberta" if name == "bart" else "bert")))
+    tokenizer = backbones.load_tokenizer(str(tiny("roberta" if name == "bart" else "bert")))
     return tokenizer, tokenizer.sep_token_id if name == "bart" else tokenizer.cls_token_id
 
 

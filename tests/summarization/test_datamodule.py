@@ -56,7 +56,7 @@ def _data(
     return _BySentence(**{**files, "backbone": str(tiny("bert")), "batch_size": 4, **options})
 
 
-_RECORDS = [
+_RECORDS: list[dict[str, Any]] = [
     {"id": "a", "source": "Ada sang in London. Dog ran.", "target": ["Ada sang.", "Song."]},
     {"id": "b", "source": ["Cat e.g. slept.", "Bird flew."], "target": "Cat slept."},
 ]
@@ -129,7 +129,7 @@ def test_batches_to_evaluate_hold_references_and_those_to_train_none(
 def test_examples_without_text_or_summary_are_kept_and_not_learned(
     tmp_path: Path, tiny: Tiny
 ) -> None:
-    empty = [
+    empty: list[dict[str, Any]] = [
         {"source": "", "target": "Nothing."},
         {"source": " \n ", "target": "Nothing."},
         {"source": [""], "target": "Nothing."},
@@ -163,6 +163,20 @@ def test_what_is_held_out_is_not_learned_from(tmp_path: Path, tiny: Tiny) -> Non
     assert set(batch["sizes"]) == {size for size in sizes["train"] if (size - 1) % 3}
     again = _BySentence(train=_file(tmp_path, records), backbone=str(tiny("bert")), seed=7)
     assert {len(one["source"]) for one in again.examples("test")} == sizes["test"]
+
+
+def test_a_folder_in_the_hubs_layout_is_read(tmp_path: Path, tiny: Tiny) -> None:
+    import datasets
+
+    for split, records in (("train", _RECORDS[:1] * 12), ("test", _RECORDS[:1])):
+        path = tmp_path / "set" / "data" / f"{split}-00000-of-00001.parquet"
+        datasets.Dataset.from_list(records).to_parquet(path)
+    data = _BySentence(
+        str(tmp_path / "set"), backbone=str(tiny("bert")), splits={"validation": "test"}
+    )
+    assert [len(data.examples(split)) for split in ("train", "validation")] == [11, 1]
+    assert data.examples("train")[2]["references"] == ["Ada sang.", "Song."]
+    assert data.examples("validation")[0]["sentence_starts"] == [0, 20]
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,13 @@ def test_numbered_columns_are_several_summaries_of_a_text(tmp_path: Path) -> Non
     assert _one(tmp_path, record).references == ["a"]
 
 
+def test_an_id_and_further_summaries_may_be_missing_here_and_there(tmp_path: Path) -> None:
+    records = [{"id": "a", "text": "x", "summary1": "y", "summary2": "z"}]
+    records.append({"text": "x", "summary1": "y"})
+    examples = list(read_examples(_lines(tmp_path / "x.jsonl", records)))
+    assert [(one.id, one.references) for one in examples] == [("a", ["y", "z"]), ("2", ["y"])]
+
+
 def test_one_json_array_over_many_lines_is_read(tmp_path: Path) -> None:
     records = [
         {"id": "13818513", "summary": "Amanda baked.", "dialogue": "Amanda: Hi\r\nJerry: Ho"},

@@ -1,7 +1,6 @@
 """Texts with their summaries from any source: JSON lines, tables, Parquet, the Hub."""
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,32 +13,15 @@ from zoo.data.readers.tables import csv_header, is_quoted, iter_csv, iter_parque
 from zoo.data.readers.text import check_file
 from zoo.errors import DataError
 from zoo.summarization import fields
+from zoo.summarization.columns import NAMES, Columns, Paths, choose_paths, reach, reach_if_there
 from zoo.summarization.fields import Spans
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 _JSON = {".jsonl", ".ndjson", ".json", ".jsonlines"}
-#: Usual names of columns; where a source has several, the first wins. An abstract is what is
-#: summarized, unless there is an article.
-_NAMES = {
-    "id": ("id", "guid", "fname", "paper_id", "document_id", "doc_id", "article_id"),
-    "source": (
-        *("source", "article", "document", "dialogue", "dialog", "report", "chapter", "text"),
-        *("documents", "content", "body", "description", "abstract", "sentences"),
-    ),
-    "target": (
-        *("target", "targets", "summary", "summaries", "summary1", "highlights", "references"),
-        *("reference", "tldr", "summary_text", "abstract", "headline", "title"),
-    ),
-}
-#: The first of several columns with a summary each, as in DialogSum's test file.
-_FIRST_OF_SEVERAL = re.compile(r"(.*\D)1")
 
-Columns = Mapping[str, str | int]
 Records = Iterator[tuple[int, Mapping[str, Any]]]
-#: For each role the columns of it, each as the names that lead to it.
-_Paths = Mapping[str, list[tuple[str, ...]]]
 
 
 class Example(NamedTuple):
@@ -145,7 +127,7 @@ def read_examples(
             records, first_line = _table(place, columns, header, quotes, needed), 1
     else:
         place = dataset_name(source)
-        chosen = _chosen(source.column_names, columns, place, None, needed)
+        chosen = choose_paths(source.column_names, columns, place, None, needed)
         # Only these are decoded: other columns may hold images.
         roots = dict.fromkeys(path[0] for paths in chosen.values() for path in paths)
         records = enumerate(source.select_columns(list(roots)).with_format(None), start=1)
@@ -153,7 +135,7 @@ def read_examples(
     first = next(records, None)
     if first is None:
         raise DataError("there is no text in it.", path=place)
-    chosen = _chosen(list(first[1]), columns, place, first_line or first[0], needed)
+    chosen = choose_paths(list(first[1]), columns, place, first_line or first[0], needed)
     for line, record in itertools.chain([first], records):
         try:
             example = _example(record, chosen, line)
@@ -164,10 +146,11 @@ def read_examples(
         yield example
 
 
-def _example(record: Mapping[str, Any], chosen: _Paths, line: int) -> Example:
-    text, sentences = fields.document(_reach(record, chosen["source"][0]))
+def _example(record: Mapping[str, Any], chosen: Paths, line: int) -> Example:
+    text, sentences = fields.document(reach(record, chosen["source"][0]))
     paths = chosen.get("target", [])
-    values = [_reach(record, path) for path in paths]
+    values = [reach(record, path) for path in paths[:1]]
+    values += [reach_if_there(record, path) for path in paths[1:]]
     try:
         references = fields.references(values[0] if len(values) == 1 else values)
     except ValueError as error:
@@ -176,66 +159,9 @@ def _example(record: Mapping[str, Any], chosen: _Paths, line: int) -> Example:
             name = ".".join((*paths[0], next(iter(value))))
             raise ValueError(f"{error} Say which: --data.columns '{{target: {name}}}'.") from None
         raise
-    name = _reach(record, chosen["id"][0]) if "id" in chosen else None
-    return Example(
-        str(line) if name in (None, "") else str(name), text, sentences, references, line
-    )
-
-
-def _reach(value: Any, path: Sequence[str]) -> Any:
-    """What stands under a name, or under a name within what stands under a name, and so on."""
-    for at, name in enumerate(path):
-        if value is None:
-            return None
-        if isinstance(value, list):
-            return [_reach(one, path[at:]) for one in value]
-        if not isinstance(value, Mapping) or name not in value:
-            found = ", ".join(value) if isinstance(value, Mapping) else str(value)[:60]
-            within = f" in {'.'.join(path[:at])!r}" if at else " here"
-            raise ValueError(f"there is no {name!r}{within}; found: {found}.")
-        value = value[name]
-    return value
-
-
-def _chosen(
-    found: Sequence[str],
-    columns: Columns | None,
-    path: str | Path,
-    line: int | None,
-    needed: Sequence[str],
-) -> _Paths:
-    """The columns of each role; the first record decides."""
-    asked = {role: _root(column, found) for role, column in (columns or {}).items()}
-    try:
-        roots = choose_columns(found, asked, _NAMES)
-    except DataError as error:
-        raise DataError(str(error), path=path, line=line) from None
-    missing = [role for role in needed if role not in roots]
-    if missing:
-        raise DataError(
-            f"no column is called {' or '.join(missing)}; found: {', '.join(found)}. Say which is "
-            "which: --data.columns '{source: NAME, target: NAME}'.",
-            path=path,
-            line=line,
-        )
-    chosen = {role: [(root,)] for role, root in roots.items()}
-    for role, column in (columns or {}).items():
-        if isinstance(column, str) and column != roots[role]:
-            chosen[role] = [(roots[role], *column[len(roots[role]) + 1 :].split("."))]
-    several = _FIRST_OF_SEVERAL.fullmatch(roots.get("target", ""))
-    if several is not None and len(chosen["target"][0]) == 1:
-        numbered = (f"{several[1]}{number}" for number in itertools.count(2))
-        chosen["target"] += [(one,) for one in itertools.takewhile(found.__contains__, numbered)]
-    return chosen
-
-
-def _root(column: str | int, found: Sequence[str]) -> str | int:
-    """The column that a name with dots begins with, unless a column is called so itself."""
-    if isinstance(column, int) or column in found:
-        return column
-    parts = column.split(".")
-    starts = (".".join(parts[:size]) for size in range(len(parts) - 1, 0, -1))
-    return next((start for start in starts if start in found), column)
+    given = reach_if_there(record, chosen["id"][0]) if "id" in chosen else None
+    own = str(line) if given is None or given == "" else str(given)
+    return Example(own, text, sentences, references, line)
 
 
 def _table(
@@ -251,7 +177,7 @@ def _table(
     first = csv_header(path, delimiter=delimiter, quotes=quotes)
     by_name = any(isinstance(column, str) for column in (columns or {}).values())
     if header is None:
-        header = by_name or set(needed) <= set(choose_columns(first, None, _NAMES))
+        header = by_name or set(needed) <= set(choose_columns(first, None, NAMES))
     if header:
         return iter_csv(path, delimiter=delimiter, quotes=quotes)
     if columns is None or by_name or not set(needed) <= set(columns):

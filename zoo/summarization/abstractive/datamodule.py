@@ -131,17 +131,23 @@ class SummarizationDataModule(SummaryDataModule):
 
     @cached_property
     def max_target_length(self) -> int:
-        """Longest summary in tokens, special tokens included."""
-        if self._max_target_length is not None:
-            limit = backbones.longest_input(self.backbone)
-            if self._max_target_length > limit:
-                raise DataError(
-                    f"--data.max_target_length {self._max_target_length} is more than "
-                    f"{self.backbone} can write ({limit} tokens)."
-                )
-            return self._max_target_length
-        trained_with = backbones.metadata(self.backbone).get("encoding", {})
-        return int(trained_with.get("max_target_length", USUAL_MAX_TARGET_LENGTH))
+        """Longest summary in tokens, special tokens included.
+
+        Raises:
+            DataError: The decoder cannot write as many.
+        """
+        config = backbones.load_config(self.backbone)
+        limit = backbones.positions_of(getattr(config, "decoder", config))
+        if self._max_target_length is None:
+            trained_with = backbones.metadata(self.backbone).get("encoding", {})
+            usual = int(trained_with.get("max_target_length", USUAL_MAX_TARGET_LENGTH))
+            return min(usual, limit or usual)
+        if limit is not None and self._max_target_length > limit:
+            raise DataError(
+                f"--data.max_target_length {self._max_target_length} is more than {self.backbone} "
+                f"can write ({limit} tokens)."
+            )
+        return self._max_target_length
 
     @cached_property
     def _ends(self) -> Ends:
