@@ -137,7 +137,7 @@ def make_tiny(architecture: str, folder: Path) -> None:
             "forced_eos_token_id": tokenizer.eos_token_id,
         }
     torch.manual_seed(1)
-    auto = AutoModelForSeq2SeqLM if architecture in SEQ2SEQ else AutoModel
+    auto: Any = AutoModelForSeq2SeqLM if architecture in SEQ2SEQ else AutoModel
     auto.from_config(AutoConfig.for_model(architecture, **sizes)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         quiet_transformers,
     )
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
-    from zoo.backbones.writing import TextToText, text_to_text
     from zoo.backbones.warm_start import untied
+    from zoo.backbones.writing import TextToText, text_to_text
 
 __all__ = [
     "METADATA_FILE",

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from zoo.backbones import warm_start
 from zoo.backbones.sources import Source, metadata, resolve
+from zoo.backbones.spaces import lead_with_space
 from zoo.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -99,11 +100,11 @@ def _tokenizer(source: Source) -> "TokenizersBackend":
     tokenizer = _load(AutoTokenizer, source, **options)
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(
-            f"{source.asked} has no fast tokenizer (tokenizer.json), which is needed to map words to "
+            f"{source.asked} has no fast tokenizer (tokenizer.json), needed to map words to "
             "subwords. Choose another backbone."
         )
     if not _is_encoder_decoder(source):
-        _lead_with_space(tokenizer)
+        lead_with_space(tokenizer)
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer  # type: ignore[no-any-return]
@@ -241,7 +242,10 @@ def _joined(
 
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     first = _load(AutoModel, encoder, config=config.encoder, **options)
-    second = _load(AutoModelForCausalLM, decoder, config=config.decoder, **options)
+    second, found = _load(
+        AutoModelForCausalLM, decoder, config=config.decoder, output_loading_info=True, **options
+    )
+    warm_start.begin(second, missing=found["missing_keys"])
     with quiet_transformers():
         return EncoderDecoderModel(config=config, encoder=first, decoder=second)
 
@@ -308,31 +312,6 @@ def _renew_head(model: "PreTrainedModel") -> None:
             )
             if module.bias is not None:
                 torch.nn.init.zeros_(module.bias)
-
-
-def _lead_with_space(tokenizer: Any) -> None:
-    # Asking from_pretrained for `add_prefix_space` is silently without effect for tokenizers that
-    # have no class of their own (ModernBERT's), so the backend is changed where it still lacks it.
-    from tokenizers import Tokenizer
-
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    changed = False
-    for name, kinds, inner in (
-        ("pre_tokenizer", ("ByteLevel",), "pretokenizers"),
-        # It takes the leading space off the offsets again, if it knows of one: otherwise the first
-        # word of a text would seem to begin at its second letter.
-        ("post_processor", ("ByteLevel", "RobertaProcessing"), "processors"),
-    ):
-        outer = state.get(name) or {}
-        for part in outer.get(inner, [outer]):
-            if part.get("type") in kinds and not part.get("add_prefix_space", False):
-                part["add_prefix_space"] = changed = True
-    if changed:
-        backend = Tokenizer.from_str(json.dumps(state))
-        tokenizer.backend_tokenizer.pre_tokenizer = backend.pre_tokenizer
-        tokenizer.backend_tokenizer.post_processor = backend.post_processor
-        # Some classes rebuild the backend from this when an exported folder is loaded elsewhere.
-        tokenizer.add_prefix_space = True
 
 
 def _load(auto_class: Any, source: Source, **options: Any) -> Any:

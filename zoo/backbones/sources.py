@@ -93,8 +93,8 @@ def halves(backbone: str) -> tuple[str, str] | None:
             pair for pair in splits if all(_is_known(one) or _reads_as_hub_id(one) for one in pair)
         ]
     for pair in splits if not known and not _reads_as_hub_id(backbone) else ():
-        unknown = [name for name in pair if not _is_known(name) and "/" not in name]
-        if len(unknown) == 1:
+        unknown = [name for name in pair if not _is_known(name)]
+        if len(unknown) == 1 and "/" not in unknown[0]:
             raise BackboneError(registry.unknown_name(unknown[0]))
     if len(known) > 1:
         ways = " or ".join(f"{first} and {second}" for first, second in known)

@@ -8,13 +8,6 @@ from zoo.backbones.loading import check_kind, load_config, load_tokenizer
 from zoo.backbones.sources import metadata, resolve
 from zoo.backbones.warm_start import first_token
 
-#: How a summary is written where neither the registry nor the checkpoint says it.
-USUAL_GENERATION: Mapping[str, Any] = {
-    "num_beams": 4,
-    "max_new_tokens": 128,
-    "no_repeat_ngram_size": 3,
-}
-
 
 @dataclass(frozen=True)
 class TextToText:
@@ -23,9 +16,9 @@ class TextToText:
     Args:
         prefix: Written before each text that it reads.
         decoder_start_token_id: The token before the first one that it writes.
-        generation: Its usual settings for writing, by their names in transformers'
-            `GenerationConfig`; they go before those that the checkpoint brings along. Empty for
-            what the zoo exported: such a model brings its own.
+        generation: What the registry says of writing with it, by the names in transformers'
+            `GenerationConfig`: this goes before what the checkpoint brings along. Empty where
+            nothing is known, and for what the zoo exported, which brings its own.
     """
 
     prefix: str
@@ -42,7 +35,7 @@ def text_to_text(backbone: str) -> TextToText:
     source = resolve(backbone)
     if source.decoder is not None:
         tokenizer = load_tokenizer(backbone)
-        return TextToText("", first_token(tokenizer), USUAL_GENERATION)
+        return TextToText("", first_token(tokenizer), {})
     config = load_config(backbone)
     check_kind(backbone, "text-to-text", config)
     exported = metadata(backbone)
@@ -50,10 +43,11 @@ def text_to_text(backbone: str) -> TextToText:
     prefix = exported.get("encoding", {}).get("prefix")
     if prefix is None:
         prefix = spec.prefix if spec is not None else ""
-    generation: Mapping[str, Any] = {}
-    if not exported:
-        generation = USUAL_GENERATION if spec is None else spec.generation
-    return TextToText(str(prefix), int(config.decoder_start_token_id), generation)
+    known = {} if spec is None or exported else dict(spec.generation)
+    if spec is not None and spec.language_code is not None and not exported:
+        code = load_tokenizer(backbone).convert_tokens_to_ids(spec.language_code)
+        known["forced_bos_token_id"] = code
+    return TextToText(str(prefix), int(config.decoder_start_token_id), known)
 
 
-__all__ = ["USUAL_GENERATION", "TextToText", "text_to_text"]
+__all__ = ["TextToText", "text_to_text"]
