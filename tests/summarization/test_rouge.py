@@ -215,8 +215,10 @@ def test_100000_words_are_scored(kind: str) -> None:
     text = _hundred_thousand(kind)
     start = time.perf_counter()
     assert rouge(text, [text])["rougeLsum"].f1 == 1.0
+    lines = text.replace(" w", "\nw").replace(" x ", "\nx ")
+    assert rouge(lines, [lines])["rougeLsum"].f1 == 1.0
     assert rouge(text, ["a w1 w2"])["rouge1"].recall > 0
-    assert rouge("a w1 w2", [text])["rouge1"].precision == pytest.approx(1.0, abs=0.7)
+    assert rouge("a w1 w2", [text])["rouge1"].precision >= 1 / 3
     other = text[len(text) // 2 :] + " " + text[: len(text) // 2]
     assert rouge(other, [text])["rougeL"].f1 >= 0.49
     assert time.perf_counter() - start < 300
