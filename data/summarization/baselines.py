@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
-from sentencex import segment  # type: ignore[import-untyped]
+from sentencex import segment
 
 FOLDER = Path(__file__).parent / "sample"
-SPLITS = ("train", "validation", "test")
+SPLITS = ("validation", "test")
 METRICS = ("rouge1", "rouge2", "rougeL")
 SCORER = RougeScorer(METRICS, use_stemmer=True)
 TOKENIZER = DefaultTokenizer(use_stemmer=True)
