@@ -34,6 +34,7 @@ from zoo.summarization.extractive.windows import (
     window_row,
 )
 from zoo.summarization.metrics import SummaryScores
+from zoo.summarization.report import report
 from zoo.tracking.report import TaskReport
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
@@ -230,8 +231,6 @@ class ExtractiveSummarizationTask(FineTuningTask):
             predictions: What `test_step` returned, of all processes, in any order.
             examples: The table of test examples.
         """
-        from zoo.summarization.report import report
-
         return report(predictions, examples, rouge_in=self._rouge_in)
 
     @classmethod
