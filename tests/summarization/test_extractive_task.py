@@ -113,7 +113,7 @@ def test_a_document_of_two_windows_is_put_together_by_hand(
     ]
     predictions = trainer().predict(task, data)
     assert predictions is not None
-    flat: list[Any] = [one for batch in predictions for one in batch]  # type: ignore[union-attr]
+    flat: list[Any] = [one for batch in predictions for one in batch]
     assert [one.summary for one in flat] == ["d f", "x y"]
     assert [one.score for one in flat[0].sentences] == [5, 4]
 

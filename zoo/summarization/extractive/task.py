@@ -143,7 +143,8 @@ class ExtractiveSummarizationTask(FineTuningTask):
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Scores of the sentences, float `[windows, most]`; of no meaning where there is none."""
         logits = self.net(**{name: batch[name] for name in self.input_names}).logits
-        return logits[..., 0].float().gather(1, batch["places"])
+        scores: Tensor = logits[..., 0].float().gather(1, batch["places"])
+        return scores
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Cross-entropy over the sentences of each window."""
