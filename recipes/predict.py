@@ -22,8 +22,13 @@ _AT_ONCE = 256
 _JSON = {".jsonl", ".ndjson", ".json", ".jsonlines"}
 _TABLES = {".conll", ".iob", ".iob2", ".bio", ".csv", ".tsv", ".parquet"}
 
-#: The task of each family, by its name in `zoo`.
-_TASKS = {"ner": "NERTask", "classification": "ClassificationTask", "qa": "QATask"}
+#: The tasks of each family, by their names in `zoo`: told apart by the head.
+_TASKS = {
+    "ner": ("NERTask",),
+    "classification": ("ClassificationTask",),
+    "qa": ("QATask",),
+    "summarization": ("SummarizationTask", "ExtractiveSummarizationTask"),
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         'objects with "text"; NER also takes "tokens" (words that are split already), and '
         'classification "text2" for a pair of texts. Question answering takes objects with '
         '"question" and "context" (or "contexts", a list), on standard input too, or lines of '
-        "question, tab and context, or a SQuAD .json file.",
+        "question, tab and context, or a SQuAD .json file. Summarization takes a document a line, or "
+        'objects with "source".',
         allow_abbrev=False,
     )
     parser.add_argument("folder", help="a run's folder, or its model/ folder")
@@ -87,8 +93,9 @@ def _task(folder: str) -> "FineTuningTask":
         raise RunError(
             f"The model in {model} is of the family {family!r}, which is not known here."
         )
-    task: FineTuningTask = getattr(zoo, _TASKS[family]).from_run(model)
-    return task
+    classes: list[type[FineTuningTask]] = [getattr(zoo, name) for name in _TASKS[family]]
+    heads = (one for one in classes if backbones.head_labels(str(model), one.head) is not None)
+    return next(heads, classes[0]).from_run(model)
 
 
 def _inputs(name: str, task: "FineTuningTask") -> Iterator[Any]:

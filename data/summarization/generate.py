@@ -22,7 +22,7 @@ SENTENCES = ("open", "before", "point", "after")
 
 MIN_WORDS, MAX_WORDS = 70, 130
 MIN_SENTENCES, MAX_SENTENCES = 6, 10
-MOST_BEFORE, MOST_AFTER = 4, 4
+MOST_BEFORE = 4
 # Where a point takes two sentences, how often another one comes between them.
 PARTED_SHARE = 0.3
 
@@ -46,7 +46,8 @@ class Report:
     sentences: tuple[str, ...]
     point: tuple[int, ...]  # The sentences that say what the summary says.
     patterns: tuple[str, ...]  # Of all sentences, in order.
-    told: dict[str, str]  # The words of every slot of the summary.
+    words: dict[str, str]  # What was put into each slot.
+    told: tuple[str, ...]  # The slots of the summary.
 
 
 def read_grammar(path: Path) -> Grammar:
@@ -138,27 +139,28 @@ def draw(grammar: Grammar, rng: random.Random, split: str, topic: str, event: st
     writer = Writer(grammar, rng, split)
     (target,) = grammar[f"{topic} {event} target"][SHARED]
     summary = neat(writer.expand(target))
-    told = {name: writer.words[name] for name in writer.words}
+    told = tuple(writer.words)
+    opening = [writer.pick(f"{topic} open")]
     before = [writer.pick(f"{topic} {event} before") for _ in range(1 + writer.below(MOST_BEFORE))]
     point = writer.pick(f"{topic} {event} point").split(PARTS)
-    after = [writer.pick(f"{topic} after") for _ in range(writer.below(MOST_AFTER + 1))]
-    opening = [writer.pick(f"{topic} open")]
     at = len(opening) + len(before)
+    left = MIN_SENTENCES + writer.below(MAX_SENTENCES - MIN_SENTENCES + 1) - at - len(point)
+    after = [writer.pick(f"{topic} after") for _ in range(left)]
+    where = tuple(range(at, at + len(point)))
     if len(point) == 2 and after and writer.chance(PARTED_SHARE):
         after, point, where = after[1:], [point[0], after[0], point[1]], (at, at + 2)
-    else:
-        where = tuple(range(at, at + len(point)))
     patterns = opening + before + point + after
     sentences = [writer.sentence(pattern) for pattern in patterns]
     source = " ".join(sentences)
-    fits = MIN_WORDS <= len(source.split()) <= MAX_WORDS
-    fits = fits and MIN_SENTENCES <= len(sentences) <= MAX_SENTENCES
+    fits = left >= 0 and MIN_WORDS <= len(source.split()) <= MAX_WORDS
     values = list(writer.words.values())
     if not fits or len(set(values)) < len(values) or len(set(patterns)) < len(patterns):
         return None
-    if any(value not in source.lower() for value in map(str.lower, told.values())):
+    # A sentence that gives the town, say, may not have been drawn.
+    if any(writer.words[slot].lower() not in source.lower() for slot in told):
         return None
-    return Report(source, summary, topic, event, tuple(sentences), where, tuple(patterns), told)
+    parts = (tuple(sentences), where, tuple(patterns), writer.words, told)
+    return Report(source, summary, topic, event, *parts)
 
 
 def corpus() -> dict[str, list[Report]]:

@@ -1,4 +1,4 @@
-"""What the report of a test of summarization shows: ROUGE, by length, novelty, texts side by side."""
+"""What the report of a test of summarization shows: ROUGE, novelty, texts side by side."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -80,8 +80,10 @@ def _novelty(summaries: Sequence[ScoredSummary], examples: Any, rouge_in: RougeI
                     found.setdefault((kind, n), []).append(share)
     kinds = ("summaries", "references")
     rows = [
-        (f"{n} {rouge_in if n > 1 else rouge_in.removesuffix('s')}",)
-        + tuple(float(np.mean(found[kind, n])) if (kind, n) in found else "" for kind in kinds)
+        (
+            f"{n} {rouge_in if n > 1 else rouge_in.removesuffix('s')}",
+            *(float(np.mean(found[kind, n])) if (kind, n) in found else "" for kind in kinds),
+        )
         for n in _NGRAMS
     ]
     return Table("Share that is new: not in the source", ("in a row", *kinds), rows)
