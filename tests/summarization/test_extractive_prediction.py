@@ -138,7 +138,10 @@ def _plain(net: Any, tokenizer: Any, sentences: Sequence[str]) -> list[float]:
         types = [at % 2 for at, one in enumerate(encoded) for _ in one]
         options["token_type_ids"] = torch.tensor([types])
     logits = net(input_ids=ids, attention_mask=torch.ones_like(ids), **options).logits
-    found: list[float] = logits[0, places, 0].tolist()
+    ends = [*places[1:], logits.shape[1]]
+    found: list[float] = [
+        logits[0, place:end, 0].mean().item() for place, end in zip(places, ends, strict=True)
+    ]
     return found
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from zoo import backbones
 from zoo.errors import ZooError, check_at_least
@@ -56,10 +57,12 @@ class ExtractiveSummarizationTask(FineTuningTask):
         Trainer(max_epochs=3).fit(task, data)
         task.predict(["A long text. It has many sentences."])
 
-    The model is BertSum's (Liu & Lapata 2019, arXiv 1908.08345) with a linear layer on top: the
-    opening token is put before each sentence, and its one logit there is the sentence's score. It
-    learns how likely each sentence is the best summary of all, from its ROUGE against the
-    reference. A summary is made of the best sentences, in the order of the text.
+    Sentences are read together, as in BertSum (Liu & Lapata 2019, arXiv 1908.08345), but a
+    sentence's score is the mean of a linear layer over its tokens, not the value at an opening
+    token before it: that is what backbones made for embeddings were trained to say something
+    with, and it is learned from much less. The model learns how likely each sentence is the best
+    summary of all, from its ROUGE against the reference. A summary is made of the best sentences,
+    in the order of the text.
 
     Args:
         backbone: Registered name, Hub id, or folder with a model.
@@ -143,7 +146,9 @@ class ExtractiveSummarizationTask(FineTuningTask):
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Scores of the sentences, float `[windows, most]`; of no meaning where there is none."""
         logits = self.net(**{name: batch[name] for name in self.input_names}).logits
-        scores: Tensor = logits[..., 0].float().gather(1, batch["places"])
+        sums = F.pad(logits[..., 0].float().cumsum(dim=1), (1, 0))
+        places, ends = batch["places"], batch["ends"]
+        scores: Tensor = (sums.gather(1, ends) - sums.gather(1, places)) / (ends - places).clamp(1)
         return scores
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:

@@ -46,9 +46,9 @@ def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict
 
     Returns:
         `input_ids`, `attention_mask` and `token_type_ids`, int64 `[windows, longest]`; types
-        alternate from sentence to sentence, as in BertSum. `places`, int64 `[windows, most]`, the
-        opening token of each sentence, and `sentence_mask`, bool of the same shape, true where
-        there is a sentence. Lists with one entry a window: `example`, `window`, `windows`,
+        alternate from sentence to sentence, as in BertSum. `places` and `ends`, int64
+        `[windows, most]`, the opening token of each sentence and what follows its last, and
+        `sentence_mask`, bool of the same shape, true where there is a sentence. Lists with one entry a window: `example`, `window`, `windows`,
         `first`, `keep`.
     """
     input_ids = padded([row["input_ids"] for row in features], fill=pad_token_id)
@@ -65,6 +65,10 @@ def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict
         "attention_mask": attention_mask,
         "token_type_ids": types * attention_mask,
         "places": places,
+        "ends": padded(
+            [[*row["places"][1:], len(row["input_ids"])][: len(row["places"])] for row in features],
+            fill=0,
+        ),
         "sentence_mask": sentence_mask,
         **{
             name: [row[name] for row in features]
