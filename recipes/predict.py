@@ -40,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         'objects with "text"; NER also takes "tokens" (words that are split already), and '
         'classification "text2" for a pair of texts. Question answering takes objects with '
         '"question" and "context" (or "contexts", a list), on standard input too, or lines of '
-        "question, tab and context, or a SQuAD .json file. Summarization takes a document a line, or "
-        'objects with "source".',
+        "question, tab and context, or a SQuAD .json file. Summarization takes a document a line, "
+        'or objects with "source".',
         allow_abbrev=False,
     )
     parser.add_argument("folder", help="a run's folder, or its model/ folder")

@@ -1,8 +1,9 @@
 """Pure functions of extractive summarization: sentences of a document -> windows of tokens.
 
 As in BertSum (Liu & Lapata 2019, arXiv 1908.08345) the tokenizer's opening token stands before each
-sentence and its closing token after it. A document longer than the model is laid into windows of whole sentences that overlap;
-each sentence is scored in the window where it stands farthest from where the document was cut.
+sentence and its closing token after it. A document longer than the model is laid into windows of
+whole sentences that overlap; each sentence is scored in the window where it stands farthest from
+where the document was cut.
 """
 
 from collections.abc import Iterator, Sequence

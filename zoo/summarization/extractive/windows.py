@@ -48,8 +48,8 @@ def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict
         `input_ids`, `attention_mask` and `token_type_ids`, int64 `[windows, longest]`; types
         alternate from sentence to sentence, as in BertSum. `places` and `ends`, int64
         `[windows, most]`, the opening token of each sentence and what follows its last, and
-        `sentence_mask`, bool of the same shape, true where there is a sentence. Lists with one entry a window: `example`, `window`, `windows`,
-        `first`, `keep`.
+        `sentence_mask`, bool of the same shape, true where there is a sentence. Lists with one
+        entry a window: `example`, `window`, `windows`, `first`, `keep`.
     """
     input_ids = padded([row["input_ids"] for row in features], fill=pad_token_id)
     lengths = torch.tensor([len(row["input_ids"]) for row in features])
