@@ -13,6 +13,7 @@ DEFAULT = "sample"
 #: Words that are commands and so no recipe may be called like them.
 VERBS = {
     "backbones": "list the pretrained models that --model.backbone takes by name",
+    "compare": "runs side by side: scores with intervals, significance, errors",
     "predict": "use a trained model on files or standard input",
 }
 

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from zoo.tracking.report import Table
@@ -117,11 +118,12 @@ def shown(path: Path) -> str:
 
 def print_table(table: Table) -> None:
     """A table of the report."""
-    drawn = RichTable(title=table.title, box=box.SIMPLE_HEAD, title_justify="left")
+    drawn = RichTable(title=escape(table.title), box=box.SIMPLE_HEAD, title_justify="left")
     for index, column in enumerate(table.columns):
-        drawn.add_column(column, justify="left" if index == 0 else "right")
+        drawn.add_column(escape(column), justify="left" if index == 0 else "right")
     for row in table.rows:
-        drawn.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
+        cells = (f"{cell:.3f}" if isinstance(cell, float) else escape(str(cell)) for cell in row)
+        drawn.add_row(*cells)
     console().print(drawn)
 
 

@@ -1,0 +1,149 @@
+"""`python -m recipes compare RUN_DIR RUN_DIR ...`: runs side by side, from their folders alone."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.errors import RunError, ZooError, check_at_least
+
+if TYPE_CHECKING:
+    from zoo.tracking.comparison.comparison import Comparison
+    from zoo.tracking.comparison.outcomes import OutcomesOf
+    from zoo.tracking.comparison.runs import RecordedRun
+
+Fields = Mapping[str, type | tuple[type, ...]]
+
+#: The family of each task class, by its name in `zoo`.
+_FAMILIES = {
+    "NERTask": "ner",
+    "ClassificationTask": "classification",
+    "QATask": "qa",
+    "SummarizationTask": "summarization",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compare, print and write the page; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes compare",
+        description="Compare tested runs of one task: settings, scores with intervals, "
+        "significance, speed, errors. Prints tables and writes a page of HTML.",
+        epilog="Runs after the first are compared with it. Without folders: the newest two runs of "
+        "the task that was run last, in runs/.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        metavar="FOLDER",
+        help="a run's folder, or a folder of runs such as runs/ner, which stands for its newest "
+        "two that were tested",
+    )
+    parser.add_argument("--all", action="store_true", help="all tested runs of a folder of runs")
+    parser.add_argument("--score", help="the score that decides, such as f1_macro")
+    parser.add_argument("--output", help="the page; comparison.html beside the runs by default")
+    parser.add_argument(
+        "--resamples",
+        type=int,
+        default=2000,
+        help="resamples for intervals and p-values (%(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="fixes the resamples (%(default)s)")
+    options = parser.parse_args(arguments)
+    check_at_least("--resamples", options.resamples, 100)
+    check_at_least("--seed", options.seed, 0)
+    output = None if options.output is None else _page_path(options.output)
+
+    from zoo.tracking.comparison.runs import find_runs
+    from zoo.tracking.console import shown
+
+    runs = find_runs(options.runs or ["runs"], newest=None if options.all else 2)
+    comparison = compare(runs, score=options.score, resamples=options.resamples, seed=options.seed)
+    _print(comparison)
+    from zoo.tracking.comparison.page import page
+    from zoo.tracking.run_folder import write_atomically
+
+    output = output or runs[-1].folder.path.resolve().parent / "comparison.html"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(output, page(comparison))
+    print(f"page  {shown(output)}")  # noqa: T201
+    return 0
+
+
+def compare(
+    runs: "Sequence[RecordedRun]",
+    *,
+    score: str | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> "Comparison":
+    """Compare runs, as `zoo.tracking.comparison` does, by the family that they are of.
+
+    Raises:
+        RunError: The runs are of different tasks, or of one that is not known here.
+    """
+    from zoo.tracking.comparison.comparison import compare as compared
+    from zoo.tracking.console import shown
+
+    first = runs[0]
+    for run in runs[1:]:
+        if run.task != first.task:
+            raise RunError(
+                f"{shown(first.folder.path)} is a run of {first.task} and "
+                f"{shown(run.folder.path)} one of {run.task}: there is nothing to compare."
+            )
+    outcomes, fields = _family(first)
+    return compared(
+        runs,
+        outcomes,
+        fields,
+        score=score,
+        resamples=resamples,
+        seed=seed,
+        shown=lambda run: shown(run.folder.path),
+    )
+
+
+def _family(run: "RecordedRun") -> "tuple[OutcomesOf, Fields]":
+    if run.task not in _FAMILIES:
+        raise RunError(
+            f"{run.folder.config} is of the task {run.task!r}; runs of {', '.join(_FAMILIES)} can "
+            "be compared."
+        )
+    module = import_module(f"zoo.{_FAMILIES[run.task]}.comparison")
+    return module.outcomes, module.FIELDS
+
+
+def _page_path(name: str) -> Path:
+    path = Path(name).expanduser()
+    if path.suffix not in (".html", ".htm"):
+        raise ZooError(f"--output {name} is the page to write: give it a name that ends in .html.")
+    if path.is_dir():
+        raise ZooError(f"--output {name} is a folder; give a file.")
+    return path
+
+
+def _print(comparison: "Comparison") -> None:
+    from zoo.tracking.comparison import tables
+    from zoo.tracking.console import console, print_table
+
+    out = console()
+    print_table(tables.runs_table(comparison))
+    settings = tables.settings_table(comparison)
+    if settings.rows:
+        print_table(settings)
+    else:
+        out.print("All settings are the same.\n")
+    print_table(tables.scores_table(comparison))
+    costs = tables.costs_table(comparison)
+    if costs.rows:
+        print_table(costs)
+    counts = tables.errors_table(comparison)
+    if counts is not None:
+        print_table(counts)
+    for sentence in comparison.warnings:
+        out.print(f"warning: {sentence}", markup=False)
+    for sentence in comparison.verdicts:
+        out.print(sentence, markup=False)
