@@ -25,9 +25,10 @@ def outcomes(
         for column, entities in enumerate((set(gold) & set(predicted), predicted, gold)):
             for one in entities:
                 row[column, number[one.type]] += 1
+    flat = counts.reshape(len(records), 3 * len(types))
 
     def scores(weights: Weights) -> dict[str, Array]:
-        sums = (weights @ counts.reshape(len(records), -1)).reshape(-1, 3, len(types))
+        sums = (weights @ flat).reshape(len(weights), 3, len(types))
         values = _scores(sums.sum(axis=2))
         for index, name in enumerate(types):
             values[f"f1/{name}"] = _scores(sums[:, :, index])["f1"]

@@ -14,6 +14,8 @@ from zoo.tracking.comparison.runs import RecordedRun
 
 #: Error of rounding to float32, in which Lightning keeps scores.
 _FLOAT32 = 1e-5
+#: Scores of a test that are errors and need more than the predictions.
+_ERRORS = ("test/loss", "test/ece", "test/mae")
 #: Below this p-value a difference is called one.
 LEVEL = 0.05
 
@@ -47,15 +49,15 @@ class Changed(NamedTuple):
     """An example on which one run is better than the other."""
 
     number: int
-    gain: float
     first: Shown
     second: Shown
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Where two runs differ: examples on which each is better, the largest difference first.
+    """Where two runs differ: examples on which each is better.
 
+    Those that the better one has right come first, then the largest differences.
     `right` counts examples that both, only the first, only the second and none has right; it is
     None where predictions are better or worse, never right.
     """
@@ -99,7 +101,7 @@ class Comparison:
             facts = (
                 f"{row.name} {letter} - {names[0]} = {difference.value:+.3f} "
                 f"[{difference.interval.low:+.3f}, {difference.interval.high:+.3f}], "
-                f"p = {shown_p(difference.p, self.resamples)}"
+                f"p {shown_p(difference.p, self.resamples)}"
             )
             if difference.value == 0:
                 found.append(f"{names[0]} and {letter} score the same: {facts}.")
@@ -118,9 +120,9 @@ def letters(count: int) -> list[str]:
 
 
 def shown_p(p: float, shuffles: int) -> str:
-    """A p-value as far as the shuffles tell it."""
-    least = 1 / (shuffles + 1)
-    return f"< {2 * least:.2g}" if p <= least else f"{p:.3f}"
+    """A p-value with its sign, as far as the shuffles tell it."""
+    least = 2 / (shuffles + 1)
+    return f"< {least:.2g}" if p < least else f"= {p:.3f}"
 
 
 def compare(
@@ -214,7 +216,7 @@ def _account(
 ) -> Outcomes:
     try:
         return outcomes_of(records, labels=labels, scored=scored)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise RunError(
             f"{run.folder.predictions} holds predictions that are not of {run.task} "
             f"({type(error).__name__}: {error}); test the run again."
@@ -283,6 +285,7 @@ def _other_rows(runs: Sequence[RecordedRun], known: Sequence[str], main: str) ->
                     name.removeprefix("test/"),
                     [Estimate(value) for value in values],
                     [Difference(value - values[0]) for value in values[1:]],
+                    name in _ERRORS,
                 )
             )
     return rows
@@ -291,11 +294,11 @@ def _other_rows(runs: Sequence[RecordedRun], known: Sequence[str], main: str) ->
 def _errors(first: Outcomes, second: Outcomes) -> Errors:
     gain = second.quality - first.quality
 
-    def changed(gains: Array) -> list[Changed]:
-        # Equal differences in the order of the data.
-        order = np.argsort(-gains, kind="stable")
+    def changed(gains: Array, better: Outcomes) -> list[Changed]:
+        # Equal ones in the order of the data.
+        order = np.lexsort((-gains, better.quality != better.perfect))
         return [
-            Changed(int(at), float(gains[at]), first.show(int(at)), second.show(int(at)))
+            Changed(int(at), first.show(int(at)), second.show(int(at)))
             for at in order
             if gains[at] > 0
         ]
@@ -306,4 +309,4 @@ def _errors(first: Outcomes, second: Outcomes) -> Errors:
         right = tuple(
             int(cell.sum()) for cell in (one & other, one & ~other, ~one & other, ~one & ~other)
         )
-    return Errors(changed(gain), changed(-gain), int((gain == 0).sum()), right)
+    return Errors(changed(gain, second), changed(-gain, first), int((gain == 0).sum()), right)

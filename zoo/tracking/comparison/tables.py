@@ -57,12 +57,13 @@ def _scores(comparison: Comparison, title: str, rows: Sequence[ScoreRow]) -> Tab
         line = [row.name + (" (lower is better)" if row.lower_is_better else "")]
         line += [_estimate(one) for one in row.estimates]
         for one in row.differences:
-            line += [
-                _difference(one),
-                "" if one.p is None else shown_p(one.p, comparison.resamples),
-            ]
+            line += [_difference(one), _p(one, comparison.resamples)]
         cells.append(line)
     return Table(title, columns, cells)
+
+
+def _p(one: Difference, shuffles: int) -> str:
+    return "" if one.p is None else shown_p(one.p, shuffles).removeprefix("= ")
 
 
 def _estimate(one: Estimate) -> str:
