@@ -17,6 +17,14 @@ VERBS = {
     "predict": "use a trained model on files or standard input",
 }
 
+#: The tasks of each family, by their names in `zoo`: told apart by the head.
+FAMILIES = {
+    "ner": ("NERTask",),
+    "classification": ("ClassificationTask",),
+    "qa": ("QATask",),
+    "summarization": ("SummarizationTask", "ExtractiveSummarizationTask"),
+}
+
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 #: Exit status after Ctrl-C, as shells have it.

@@ -1,27 +1,17 @@
 """`python -m recipes compare RUN_DIR RUN_DIR ...`: runs side by side, from their folders alone."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipes.catalog import FAMILIES
 from zoo.errors import RunError, ZooError, check_at_least
 
 if TYPE_CHECKING:
     from zoo.tracking.comparison.comparison import Comparison
-    from zoo.tracking.comparison.outcomes import OutcomesOf
     from zoo.tracking.comparison.runs import RecordedRun
-
-Fields = Mapping[str, type | tuple[type, ...]]
-
-#: The family of each task class, by its name in `zoo`.
-_FAMILIES = {
-    "NERTask": "ner",
-    "ClassificationTask": "classification",
-    "QATask": "qa",
-    "SummarizationTask": "summarization",
-}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -87,18 +77,18 @@ def compare(
     from zoo.tracking.comparison.comparison import compare as compared
     from zoo.tracking.console import shown
 
-    first = runs[0]
-    for run in runs[1:]:
-        if run.task != first.task:
+    families = [_family(run) for run in runs]
+    for run, family in zip(runs[1:], families[1:], strict=True):
+        if family != families[0]:
             raise RunError(
-                f"{shown(first.folder.path)} is a run of {first.task} and "
-                f"{shown(run.folder.path)} one of {run.task}: there is nothing to compare."
+                f"{shown(runs[0].folder.path)} is a run of {families[0]} and "
+                f"{shown(run.folder.path)} one of {family}: there is nothing to compare."
             )
-    outcomes, fields = _family(first)
+    module = import_module(f"zoo.{families[0]}.comparison")
     return compared(
         runs,
-        outcomes,
-        fields,
+        module.outcomes,
+        module.FIELDS,
         score=score,
         resamples=resamples,
         seed=seed,
@@ -106,14 +96,12 @@ def compare(
     )
 
 
-def _family(run: "RecordedRun") -> "tuple[OutcomesOf, Fields]":
-    if run.task not in _FAMILIES:
-        raise RunError(
-            f"{run.folder.config} is of the task {run.task!r}; runs of {', '.join(_FAMILIES)} can "
-            "be compared."
-        )
-    module = import_module(f"zoo.{_FAMILIES[run.task]}.comparison")
-    return module.outcomes, module.FIELDS
+def _family(run: "RecordedRun") -> str:
+    for family, tasks in FAMILIES.items():
+        if run.task in tasks:
+            return family
+    known = ", ".join(task for tasks in FAMILIES.values() for task in tasks)
+    raise RunError(f"{run.folder.config} is of the task {run.task!r}; known are {known}.")
 
 
 def _page_path(name: str) -> Path:

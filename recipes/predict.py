@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recipes.catalog import FAMILIES
 from zoo.data.readers.jsonlines import iter_json_lines
 from zoo.data.readers.text import iter_lines
 from zoo.errors import DataError, RunError, check_at_least
@@ -22,9 +23,6 @@ _AT_ONCE = 256
 _JSON = {".jsonl", ".ndjson", ".json", ".jsonlines"}
 _TABLES = {".conll", ".iob", ".iob2", ".bio", ".csv", ".tsv", ".parquet"}
 
-#: The task of each family, by its name in `zoo`.
-_TASKS = {"ner": "NERTask", "classification": "ClassificationTask", "qa": "QATask"}
-
 
 def main(arguments: Sequence[str]) -> int:
     """Predict and print; the exit status."""
@@ -35,7 +33,8 @@ def main(arguments: Sequence[str]) -> int:
         'objects with "text"; NER also takes "tokens" (words that are split already), and '
         'classification "text2" for a pair of texts. Question answering takes objects with '
         '"question" and "context" (or "contexts", a list), on standard input too, or lines of '
-        "question, tab and context, or a SQuAD .json file.",
+        "question, tab and context, or a SQuAD .json file. Summarization takes a document a line, or "
+        'objects with "source".',
         allow_abbrev=False,
     )
     parser.add_argument("folder", help="a run's folder, or its model/ folder")
@@ -83,12 +82,13 @@ def _task(folder: str) -> "FineTuningTask":
 
     model = backbones.model_folder(folder)
     family = backbones.metadata(str(model)).get("family", "ner")
-    if family not in _TASKS:
+    if family not in FAMILIES:
         raise RunError(
             f"The model in {model} is of the family {family!r}, which is not known here."
         )
-    task: FineTuningTask = getattr(zoo, _TASKS[family]).from_run(model)
-    return task
+    classes: list[type[FineTuningTask]] = [getattr(zoo, name) for name in FAMILIES[family]]
+    heads = (one for one in classes if backbones.head_labels(str(model), one.head) is not None)
+    return next(heads, classes[0]).from_run(model)
 
 
 def _inputs(name: str, task: "FineTuningTask") -> Iterator[Any]:

@@ -33,6 +33,9 @@ ARCHITECTURES = (
     "modernbert",
 )
 
+#: Encoder-decoders.
+SEQ2SEQ = ("t5", "bart")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Only loopback sockets, and sockets of the same machine."""
@@ -80,7 +83,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def make_tiny(architecture: str, folder: Path) -> None:
     """Write a tiny random model of an architecture, with the kind of tokenizer that it has."""
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
 
     tokenizer = _tokenizer(architecture)
     sizes: dict[str, Any] = {
@@ -103,8 +106,39 @@ def make_tiny(architecture: str, folder: Path) -> None:
         }
     if architecture == "electra":
         sizes["embedding_size"] = 16
+    if architecture == "t5":
+        sizes = {
+            "vocab_size": len(tokenizer),
+            "d_model": 32,
+            "d_kv": 16,
+            "d_ff": 48,
+            "num_layers": 2,
+            "num_heads": 2,
+            "pad_token_id": tokenizer.pad_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "decoder_start_token_id": tokenizer.pad_token_id,
+        }
+    if architecture == "bart":
+        sizes = {
+            "vocab_size": len(tokenizer),
+            "d_model": 32,
+            "encoder_layers": 2,
+            "decoder_layers": 2,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "encoder_ffn_dim": 48,
+            "decoder_ffn_dim": 48,
+            "max_position_embeddings": 128,
+            "bos_token_id": tokenizer.bos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "decoder_start_token_id": tokenizer.eos_token_id,
+            "forced_bos_token_id": tokenizer.bos_token_id,
+            "forced_eos_token_id": tokenizer.eos_token_id,
+        }
     torch.manual_seed(1)
-    AutoModel.from_config(AutoConfig.for_model(architecture, **sizes)).save_pretrained(folder)
+    auto: Any = AutoModelForSeq2SeqLM if architecture in SEQ2SEQ else AutoModel
+    auto.from_config(AutoConfig.for_model(architecture, **sizes)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -129,7 +163,7 @@ def _tokenizer(architecture: str) -> Any:
             CORPUS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special)
         )
         return BertTokenizer(vocab=piece.get_vocab(), do_lower_case=True)
-    if architecture in ("roberta", "modernbert"):
+    if architecture in ("roberta", "modernbert", "bart"):
         special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
         byte = Tokenizer(models.BPE())
         byte.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -142,7 +176,7 @@ def _tokenizer(architecture: str) -> Any:
                 initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             ),
         )
-        if architecture == "roberta":
+        if architecture in ("roberta", "bart"):
             import json
 
             state = json.loads(byte.to_str())["model"]
@@ -163,8 +197,10 @@ def _tokenizer(architecture: str) -> Any:
             pad_token="<pad>",
             mask_token="<mask>",
         )
-    # SentencePiece's unigram model, as XLM-R and DeBERTa have it.
+    # SentencePiece's unigram model, as XLM-R, DeBERTa and T5 have it.
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    if architecture == "t5":
+        special = ["<pad>", "</s>", "<unk>"]
     unigram = Tokenizer(models.Unigram())
     unigram.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC()])
     unigram.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -172,6 +208,13 @@ def _tokenizer(architecture: str) -> Any:
     unigram.train_from_iterator(
         CORPUS, trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>")
     )
+    if architecture == "t5":
+        unigram.post_processor = processors.TemplateProcessing(
+            single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+        )
+        return PreTrainedTokenizerFast(
+            tokenizer_object=unigram, eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
+        )
     unigram.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> $B </s>",

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from zoo.ner.task import NERTask
     from zoo.qa.datamodule import QADataModule
     from zoo.qa.task import QATask
+    from zoo.summarization.abstractive.datamodule import SummarizationDataModule
+    from zoo.summarization.abstractive.task import SummarizationTask
+    from zoo.summarization.extractive.datamodule import ExtractiveSummarizationDataModule
+    from zoo.summarization.extractive.task import ExtractiveSummarizationTask
     from zoo.tracking.quiet import quiet
 
 __version__ = "0.1.0"
@@ -31,11 +35,15 @@ __all__ = [
     "ClassificationTask",
     "DataError",
     "EntityF1",
+    "ExtractiveSummarizationDataModule",
+    "ExtractiveSummarizationTask",
     "NERDataModule",
     "NERTask",
     "QADataModule",
     "QATask",
     "RunError",
+    "SummarizationDataModule",
+    "SummarizationTask",
     "ZooError",
     "__version__",
     "quiet",
@@ -48,11 +56,15 @@ _HOME = {
     "ClassificationTask": "zoo.classification.task",
     "DataError": "zoo.errors",
     "EntityF1": "zoo.ner.metrics",
+    "ExtractiveSummarizationDataModule": "zoo.summarization.extractive.datamodule",
+    "ExtractiveSummarizationTask": "zoo.summarization.extractive.task",
     "NERDataModule": "zoo.ner.datamodule",
     "NERTask": "zoo.ner.task",
     "QADataModule": "zoo.qa.datamodule",
     "QATask": "zoo.qa.task",
     "RunError": "zoo.errors",
+    "SummarizationDataModule": "zoo.summarization.abstractive.datamodule",
+    "SummarizationTask": "zoo.summarization.abstractive.task",
     "ZooError": "zoo.errors",
     "quiet": "zoo.tracking.quiet",
 }

@@ -123,7 +123,7 @@ def test_every_preset_says_what_a_reader_needs(name: str) -> None:
     assert all(code == "multilingual" or len(code) == 2 for code in spec.languages)
     assert spec.licence in {"Apache-2.0", "MIT"}
     assert 1_000_000 < spec.parameters < 1_000_000_000
-    assert spec.max_length in {512, 8192}
+    assert spec.max_length in {512, 1024, 8192}
     assert spec.description.endswith(".")
     assert "\n" not in spec.description
     assert spec.paper.startswith(("arXiv:", "doi:", "10."))
@@ -140,7 +140,7 @@ def test_the_block_and_the_lora_targets_of_a_preset_exist_in_its_architecture(na
     from transformers import AutoConfig, AutoModel
 
     spec = get(name)
-    prefixes = {
+    architectures = {
         "Bert": "bert",
         "Transformer": "distilbert",
         "Roberta": "roberta",
@@ -148,15 +148,46 @@ def test_the_block_and_the_lora_targets_of_a_preset_exist_in_its_architecture(na
         "DebertaV2": "deberta-v2",
         "Electra": "electra",
         "ModernBertEncoder": "modernbert",
+        "T5": "t5",
+        "MT5": "mt5",
+        "BartEncoder": "bart",
+        "PegasusEncoder": "pegasus",
+        "MBartEncoder": "mbart",
     }
-    architecture = prefixes[spec.block_class.removesuffix("Layer").removesuffix("Block")]
+    kinds = (spec.block_class,) if isinstance(spec.block_class, str) else spec.block_class
+    architecture = architectures[kinds[0].removesuffix("Layer").removesuffix("Block")]
     with torch.device("meta"):
         model = AutoModel.from_config(AutoConfig.for_model(architecture))
-    blocks = [part for part in model.modules() if type(part).__name__ == spec.block_class]
-    assert len(blocks) >= 6
-    inside = {
-        path.rsplit(".", 1)[-1]
-        for path, part in blocks[0].named_modules()
-        if isinstance(part, torch.nn.Linear)
-    }
-    assert set(spec.lora_targets) <= inside
+    assert (spec.kind == "encoder-decoder") == bool(model.config.is_encoder_decoder)
+    for kind in kinds:
+        blocks = [part for part in model.modules() if type(part).__name__ == kind]
+        assert len(blocks) >= 6
+        inside = {
+            path.rsplit(".", 1)[-1]
+            for path, part in blocks[0].named_modules()
+            if isinstance(part, torch.nn.Linear)
+        }
+        assert set(spec.lora_targets) <= inside
+    # Every layer of an encoder-decoder is in a block of one of the kinds.
+    lists = [part for part in model.modules() if isinstance(part, torch.nn.ModuleList)]
+    deep = [part for part in lists if len(part) >= 6]
+    assert {type(block).__name__ for part in deep for block in part} == set(kinds)
+
+
+@pytest.mark.parametrize("name", names(kind="encoder-decoder"))
+def test_the_generation_settings_of_a_preset_are_known_to_transformers(name: str) -> None:
+    from transformers import GenerationConfig
+
+    spec = get(name)
+    assert set(spec.generation) <= set(GenerationConfig().to_dict())
+    assert spec.generation["num_beams"] >= 4
+    assert 0 < spec.generation["max_new_tokens"] <= spec.max_length
+
+
+def test_only_those_t5_that_were_taught_it_have_a_prefix() -> None:
+    prefixes = {name: get(name).prefix for name in names() if get(name).prefix}
+    assert set(prefixes.values()) == {"summarize: "}
+    assert set(prefixes) == {f"{kind}-{size}" for kind in ("t5", "flan-t5") for size in _SIZES}
+
+
+_SIZES = ("small", "base", "large")

@@ -6,8 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
-from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, mean_absolute_error
-from sklearn.preprocessing import MultiLabelBinarizer
+from sklearn.metrics import (  # type: ignore[import-untyped]
+    accuracy_score,
+    cohen_kappa_score,
+    f1_score,
+    mean_absolute_error,
+)
+from sklearn.preprocessing import MultiLabelBinarizer  # type: ignore[import-untyped]
 
 from zoo.classification.comparison import outcomes
 

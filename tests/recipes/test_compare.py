@@ -285,7 +285,7 @@ def test_runs_of_different_tasks_are_refused(
 ) -> None:
     write_run(Path("runs/ner/a"), [], metrics={"test/f1": 0.5}, task="zoo.NERTask")
     error = fails(capsys, str(runs / "one"), "runs/ner/a")
-    assert "one is a run of ClassificationTask and runs/ner/a one of NERTask" in error
+    assert "one is a run of classification and runs/ner/a one of ner" in error
 
 
 def test_a_single_run_is_not_enough(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -354,7 +354,7 @@ def test_damaged_settings_are_named(runs: Path, capsys: pytest.CaptureFixture[st
     path.write_text("a: 1", encoding="utf-8")
     assert "there is no `model` in it" in fails(capsys)
     path.write_text("model: {class_path: other.Task}", encoding="utf-8")
-    assert "ClassificationTask and runs/classification/two one of Task" in fails(capsys)
+    assert "two/config.yaml is of the task 'Task'; known are NERTask" in fails(capsys)
 
 
 def test_folders_that_are_no_runs_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,15 +22,19 @@ if TYPE_CHECKING:
         longest_input,
         max_length_of,
         output_layer,
+        positions_of,
         quiet_transformers,
     )
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
+    from zoo.backbones.warm_start import untied
+    from zoo.backbones.writing import TextToText, text_to_text
 
 __all__ = [
     "METADATA_FILE",
     "BackboneSpec",
     "Head",
     "ProblemType",
+    "TextToText",
     "get",
     "head_labels",
     "load_config",
@@ -42,9 +46,12 @@ __all__ = [
     "model_folder",
     "names",
     "output_layer",
+    "positions_of",
     "quiet_transformers",
     "register",
     "resolve",
+    "text_to_text",
+    "untied",
 ]
 
 _LAZY = {
@@ -59,6 +66,7 @@ _LAZY = {
             "longest_input",
             "max_length_of",
             "output_layer",
+            "positions_of",
             "quiet_transformers",
         ),
         "zoo.backbones.loading",
@@ -66,6 +74,8 @@ _LAZY = {
     **dict.fromkeys(
         ("METADATA_FILE", "metadata", "model_folder", "resolve"), "zoo.backbones.sources"
     ),
+    **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
+    "untied": "zoo.backbones.warm_start",
 }
 
 

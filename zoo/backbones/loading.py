@@ -4,35 +4,49 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError
 
+from zoo.backbones import warm_start
 from zoo.backbones.sources import Source, metadata, resolve
+from zoo.backbones.spaces import lead_with_space
 from zoo.errors import BackboneError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
-Head = Literal["token-classification", "sequence-classification", "question-answering"]
+Head = Literal[
+    "token-classification", "sequence-classification", "question-answering", "text-to-text"
+]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 _AUTO_CLASS: dict[Head, str] = {
     "token-classification": "AutoModelForTokenClassification",
     "sequence-classification": "AutoModelForSequenceClassification",
     "question-answering": "AutoModelForQuestionAnswering",
+    "text-to-text": "AutoModelForSeq2SeqLM",
 }
-_ARCHITECTURE: dict[Head, str] = {
-    "token-classification": "ForTokenClassification",
-    "sequence-classification": "ForSequenceClassification",
-    "question-answering": "ForQuestionAnswering",
+_ARCHITECTURE: dict[Head, tuple[str, ...]] = {
+    "token-classification": ("ForTokenClassification",),
+    "sequence-classification": ("ForSequenceClassification",),
+    "question-answering": ("ForQuestionAnswering",),
+    "text-to-text": ("ForConditionalGeneration", "EncoderDecoderModel"),
 }
 #: Architectures whose head has the same parameter names as ours, whatever its task.
-_WITH_CLASSIFIER = tuple(_ARCHITECTURE.values())
+_WITH_CLASSIFIER = (
+    "ForTokenClassification",
+    "ForSequenceClassification",
+    "ForQuestionAnswering",
+)
 #: Labels of heads whose outputs are the same in every model, whatever its config calls them.
-_FIXED_LABELS: dict[Head, list[str]] = {"question-answering": ["start", "end"]}
+_FIXED_LABELS: dict[Head, list[str]] = {
+    "question-answering": ["start", "end"],
+    "text-to-text": ["summary"],
+}
 
 #: Longest input used unless asked for more: attention's cost grows with the square.
 USUAL_MAX_LENGTH = 512
@@ -41,40 +55,56 @@ log = logging.getLogger(__name__)
 
 
 def load_config(backbone: str) -> "PreTrainedConfig":
-    """The model's configuration.
+    """The model's configuration; of a warm start `A-2-B` that of the encoder-decoder.
 
     Raises:
-        BackboneError: It cannot be found, read or reached.
+        BackboneError: It cannot be found, read or reached, or B cannot be a decoder.
     """
     from transformers import AutoConfig
 
-    config: PreTrainedConfig = _load(AutoConfig, resolve(backbone))
-    return config
+    source = resolve(backbone)
+    config: PreTrainedConfig = _load(AutoConfig, source)
+    if source.decoder is None:
+        return config
+    decoder: PreTrainedConfig = _load(AutoConfig, source.decoder)
+    return warm_start.joined_config(backbone, config, decoder)
 
 
 def load_tokenizer(backbone: str) -> "TokenizersBackend":
     """The backbone's fast tokenizer, with nothing cut or padded behind the caller's back.
 
     Tokenizer files can carry a truncation length and padding of their own (MiniLM's cuts at 128
-    tokens): both are switched off. Byte-level tokenizers get the leading space that words split
-    beforehand need.
+    tokens): both are switched off. Byte-level tokenizers of encoders get the leading space that
+    words split beforehand need; those of encoder-decoders, which read and write whole texts, stay
+    as they were pretrained.
 
     Raises:
-        BackboneError: It cannot be found or read, or there is no fast tokenizer.
+        BackboneError: It cannot be found or read, there is no fast tokenizer, or the halves of a
+            warm start have different ones.
     """
+    source = resolve(backbone)
+    tokenizer = _tokenizer(source)
+    if source.decoder is not None and source.decoder.location != source.location:
+        warm_start.check_tokenizers(backbone, tokenizer, _tokenizer(source.decoder))
+    return tokenizer
+
+
+def _tokenizer(source: Source) -> "TokenizersBackend":
     from transformers import AutoTokenizer
 
-    source = resolve(backbone)
     options: dict[str, Any] = {}
     if source.spec is not None and source.spec.add_prefix_space:
         options["add_prefix_space"] = True
+    if source.spec is not None and source.spec.language_code is not None:
+        options |= dict.fromkeys(("src_lang", "tgt_lang"), source.spec.language_code)
     tokenizer = _load(AutoTokenizer, source, **options)
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(
-            f"{backbone} has no fast tokenizer (tokenizer.json), which is needed to map words to "
+            f"{source.asked} has no fast tokenizer (tokenizer.json), needed to map words to "
             "subwords. Choose another backbone."
         )
-    _lead_with_space(tokenizer)
+    if not _is_encoder_decoder(source):
+        lead_with_space(tokenizer)
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer  # type: ignore[no-any-return]
@@ -95,25 +125,29 @@ def longest_input(backbone: str) -> int:
     if source.spec is not None:
         return source.spec.max_length
     config = load_config(backbone)
-    positions = getattr(config, "max_position_embeddings", None) or USUAL_MAX_LENGTH
-    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+    return positions_of(getattr(config, "encoder", config)) or USUAL_MAX_LENGTH
+
+
+def positions_of(config: "PreTrainedConfig") -> int | None:
+    """Positions in tokens that a model can tell apart; None where there is no limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= 2  # their position ids start after the padding index
-    return int(positions)
+    return positions or None
 
 
 def head_labels(backbone: str, head: Head) -> list[str] | None:
     """Labels of the fine-tuned head in a model folder, in order; None where there is no such head.
 
-    Only folders are asked: of a Hub model just the body is used.
+    Only folders are asked: of a Hub model just the body is used. An encoder-decoder is an
+    exception: it can write wherever it comes from, unless it is a warm start.
     """
     source = resolve(backbone)
-    if source.folder is None:
+    if head == "text-to-text" and source.folder is None:
+        return list(_FIXED_LABELS[head]) if _is_encoder_decoder(source) else None
+    if source.folder is None or source.decoder is not None:
         return None
-    path = source.folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BackboneError(f"{path} is damaged ({error}). Copy or download it again.") from error
+    config = _config_file(source.folder)
     architectures = config.get("architectures") or [""]
     if not architectures[0].endswith(_ARCHITECTURE[head]):
         return None
@@ -130,6 +164,7 @@ def load_model(
     labels: Sequence[str],
     weights: bool = True,
     problem_type: ProblemType = "single_label_classification",
+    tie_weights: bool = False,
 ) -> "PreTrainedModel":
     """A model with the head for a task, in float32 and in training mode.
 
@@ -143,15 +178,19 @@ def load_model(
         weights: False builds the same shape with random weights, for a checkpoint to fill.
         problem_type: What a sequence classification is; the pipeline of transformers chooses
             softmax or sigmoid by it.
+        tie_weights: Encoder and decoder share what they have in common, in a warm start or in what
+            was exported of one.
 
     Raises:
-        BackboneError: It cannot be found, verified or read.
+        BackboneError: It cannot be found, verified or read, or it is an encoder where an
+            encoder-decoder is needed, or the other way round.
     """
     import transformers
 
     source = resolve(backbone)
     auto_class = getattr(transformers, _AUTO_CLASS[head])
     config = load_config(backbone)
+    check_kind(backbone, head, config)
     had = head_labels(backbone, head)
     keep = had == list(labels)
     # Of a Hub model, or of one for another task, the head must not slip in with the body.
@@ -171,6 +210,8 @@ def load_model(
     dtype = getattr(torch, source.spec.dtype if source.spec else "float32")
     if not weights:
         model = auto_class.from_config(config, dtype=dtype)
+    elif source.decoder is not None:
+        model = _joined(source, source.decoder, config, dtype)
     else:
         # `dtype`: the checkpoint's own would be used otherwise, half precision included.
         model = _load(
@@ -183,10 +224,70 @@ def load_model(
         )
         if replace:
             _renew_head(model)
+    if config.model_type == "encoder-decoder":
+        warm_start.finish(model, special=load_tokenizer(backbone) if source.decoder else None)
+    if tie_weights:
+        warm_start.tie(model, backbone=backbone, equal=weights)
     # from_pretrained returns a model in eval mode and Lightning would keep it there, so that
     # dropout never worked.
     model.train()
     return model  # type: ignore[no-any-return]
+
+
+def _joined(
+    encoder: Source, decoder: Source, config: "PreTrainedConfig", dtype: torch.dtype
+) -> "PreTrainedModel":
+    """The encoder-decoder of a warm start, with the weights of both halves."""
+    from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
+
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
+    first = _load(AutoModel, encoder, config=config.encoder, **options)
+    second, found = _load(
+        AutoModelForCausalLM, decoder, config=config.decoder, output_loading_info=True, **options
+    )
+    warm_start.begin(second, missing=found["missing_keys"])
+    with quiet_transformers():
+        return EncoderDecoderModel(config=config, encoder=first, decoder=second)
+
+
+def check_kind(backbone: str, head: Head, config: "PreTrainedConfig") -> None:
+    """Refuse an encoder where an encoder-decoder is needed, and the other way round.
+
+    Raises:
+        BackboneError: It is the wrong kind.
+    """
+    both = bool(getattr(config, "is_encoder_decoder", False))
+    if both and head != "text-to-text":
+        raise BackboneError(
+            f"{backbone} is an encoder-decoder, which writes text; {head} needs an encoder "
+            "(`python -m recipes backbones --kind encoder` lists them)."
+        )
+    if not both and head == "text-to-text":
+        raise BackboneError(
+            f"{backbone} is no encoder-decoder, so it cannot write text. Use "
+            f"{backbone}-2-{backbone}, which makes one of an encoder, or one that was pretrained "
+            "as such (`python -m recipes backbones --kind encoder-decoder` lists them)."
+        )
+
+
+def _is_encoder_decoder(source: Source) -> bool:
+    """Whether a model was made to write; a warm start is none yet."""
+    if source.decoder is not None:
+        return False
+    if source.folder is not None:
+        return bool(_config_file(source.folder).get("is_encoder_decoder"))
+    if source.spec is not None:
+        return source.spec.kind == "encoder-decoder"
+    return bool(getattr(load_config(source.asked), "is_encoder_decoder", False))
+
+
+def _config_file(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BackboneError(f"{path} is damaged ({error}). Copy or download it again.") from error
+    return config
 
 
 def output_layer(model: "PreTrainedModel") -> torch.nn.Linear:
@@ -211,31 +312,6 @@ def _renew_head(model: "PreTrainedModel") -> None:
             )
             if module.bias is not None:
                 torch.nn.init.zeros_(module.bias)
-
-
-def _lead_with_space(tokenizer: Any) -> None:
-    # Asking from_pretrained for `add_prefix_space` is silently without effect for tokenizers that
-    # have no class of their own (ModernBERT's), so the backend is changed where it still lacks it.
-    from tokenizers import Tokenizer
-
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    changed = False
-    for name, kinds, inner in (
-        ("pre_tokenizer", ("ByteLevel",), "pretokenizers"),
-        # It takes the leading space off the offsets again, if it knows of one: otherwise the first
-        # word of a text would seem to begin at its second letter.
-        ("post_processor", ("ByteLevel", "RobertaProcessing"), "processors"),
-    ):
-        outer = state.get(name) or {}
-        for part in outer.get(inner, [outer]):
-            if part.get("type") in kinds and not part.get("add_prefix_space", False):
-                part["add_prefix_space"] = changed = True
-    if changed:
-        backend = Tokenizer.from_str(json.dumps(state))
-        tokenizer.backend_tokenizer.pre_tokenizer = backend.pre_tokenizer
-        tokenizer.backend_tokenizer.post_processor = backend.post_processor
-        # Some classes rebuild the backend from this when an exported folder is loaded elsewhere.
-        tokenizer.add_prefix_space = True
 
 
 def _load(auto_class: Any, source: Source, **options: Any) -> Any:
@@ -289,6 +365,7 @@ def quiet_transformers() -> Iterator[None]:
 __all__ = [
     "Head",
     "ProblemType",
+    "check_kind",
     "head_labels",
     "load_config",
     "load_model",
@@ -296,5 +373,6 @@ __all__ = [
     "longest_input",
     "max_length_of",
     "output_layer",
+    "positions_of",
     "quiet_transformers",
 ]

@@ -8,17 +8,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
+from zoo.backbones.encoder_decoders import ENCODER_DECODERS
+from zoo.backbones.languages import MULTILINGUAL
 from zoo.backbones.spec import BackboneSpec
-
-# The languages that the multilingual checkpoints below have in common, most used ones only.
-_MULTILINGUAL: Final = (
-    "multilingual",
-    *("af", "ar", "az", "be", "bg", "bn", "bs", "ca", "cs", "cy", "da", "de", "el", "en", "es"),
-    *("et", "eu", "fa", "fi", "fr", "ga", "gl", "gu", "he", "hi", "hr", "hu", "hy", "id", "is"),
-    *("it", "ja", "ka", "kk", "kn", "ko", "ky", "lt", "lv", "mg", "mk", "ml", "mn", "mr", "ms"),
-    *("my", "ne", "nl", "no", "pa", "pl", "pt", "ro", "ru", "sk", "sl", "sq", "sr", "sv", "sw"),
-    *("ta", "te", "th", "tr", "uk", "ur", "uz", "vi", "zh"),
-)
 
 _MINILM_SHA256: Final[Mapping[str, str]] = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -64,7 +56,7 @@ _xlm_roberta = partial(
     paper="arXiv:1911.02116",
     block_class="XLMRobertaLayer",
     lora_targets=("query", "value"),
-    languages=_MULTILINGUAL,
+    languages=MULTILINGUAL,
 )
 _deberta_v3 = partial(
     BackboneSpec,
@@ -140,7 +132,7 @@ PRESETS: Final[tuple[BackboneSpec, ...]] = (
     _distilbert(
         name="distilbert-base-multilingual-cased",
         hub_id="distilbert/distilbert-base-multilingual-cased",
-        languages=_MULTILINGUAL,
+        languages=MULTILINGUAL,
         parameters=134_734_080,
         description="Quick baseline for 104 languages.",
         revision="45c032ab32cc946ad88a166f7cb282f58c753c2e",
@@ -181,7 +173,7 @@ PRESETS: Final[tuple[BackboneSpec, ...]] = (
     _bert(
         name="bert-base-multilingual-cased",
         hub_id="google-bert/bert-base-multilingual-cased",
-        languages=_MULTILINGUAL,
+        languages=MULTILINGUAL,
         parameters=177_853_440,
         description="Reference for transfer between 104 languages.",
         revision="3f076fdb1ab68d5b2880cb87a0886f315b8146f8",
@@ -289,7 +281,7 @@ PRESETS: Final[tuple[BackboneSpec, ...]] = (
     _deberta_v3(
         name="mdeberta-v3-base",
         hub_id="microsoft/mdeberta-v3-base",
-        languages=_MULTILINGUAL,
+        languages=MULTILINGUAL,
         parameters=278_218_752,
         description="Strong transfer from English to other languages.",
     ),
@@ -325,4 +317,5 @@ PRESETS: Final[tuple[BackboneSpec, ...]] = (
         description="Long English texts and code, with higher scores.",
         revision="45bb4654a4d5aaff24dd11d4781fa46d39bf8c13",
     ),
+    *ENCODER_DECODERS,
 )

@@ -3,7 +3,7 @@
 import hashlib
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,14 @@ class Source:
         location: A folder's path or a Hub id: what `from_pretrained` takes.
         revision: The Hub commit, where one is pinned.
         spec: What the registry knows of it; None for unregistered Hub ids and foreign folders.
+        decoder: The other half of a warm start `A-2-B`, of which this is the first.
     """
 
     asked: str
     location: str
     revision: str | None = None
     spec: BackboneSpec | None = None
+    decoder: "Source | None" = None
 
     @property
     def folder(self) -> Path | None:
@@ -42,7 +44,8 @@ class Source:
 def resolve(backbone: str) -> Source:
     """Find a backbone by registered name, folder or Hub id, in the order of the registry.
 
-    A packaged backbone is verified byte by byte before it is returned.
+    A packaged backbone is verified byte by byte before it is returned. `A-2-B` is encoder A and
+    decoder B, each found in the same way.
 
     Raises:
         BackboneError: Nothing of that name, a folder without a model, or files that differ from
@@ -59,7 +62,11 @@ def resolve(backbone: str) -> Source:
         )
     spec = registry.find(backbone)
     if spec is None:
-        if backbone.count("/") != 1 or backbone.startswith((".", "/", "~")):
+        found = halves(backbone)
+        if found is not None:
+            encoder, decoder = map(resolve, found)
+            return replace(encoder, asked=backbone, decoder=decoder)
+        if not _reads_as_hub_id(backbone):
             if "/" in backbone:
                 raise BackboneError(f"There is no folder {backbone}.")
             raise BackboneError(registry.unknown_name(backbone))
@@ -67,6 +74,45 @@ def resolve(backbone: str) -> Source:
     if spec.package is not None:
         return Source(backbone, str(_packaged(spec)), spec=spec)
     return Source(backbone, spec.hub_id, spec.revision, spec)
+
+
+def halves(backbone: str) -> tuple[str, str] | None:
+    """Encoder and decoder of a warm start `A-2-B`; None of any other name.
+
+    A half is a registered name, a model's folder or a Hub id. A Hub id may itself hold `-2-`, so
+    what could be one as a whole is split only where both halves are known.
+
+    Raises:
+        BackboneError: It can be split in several ways, or only one half is known.
+    """
+    words = backbone.split(_TO)
+    splits = [(_TO.join(words[:at]), _TO.join(words[at:])) for at in range(1, len(words))]
+    known = [pair for pair in splits if all(map(_is_known, pair))]
+    if not known and not _reads_as_hub_id(backbone):
+        known = [
+            pair for pair in splits if all(_is_known(one) or _reads_as_hub_id(one) for one in pair)
+        ]
+    for pair in splits if not known and not _reads_as_hub_id(backbone) else ():
+        unknown = [name for name in pair if not _is_known(name)]
+        if len(unknown) == 1 and "/" not in unknown[0]:
+            raise BackboneError(registry.unknown_name(unknown[0]))
+    if len(known) > 1:
+        ways = " or ".join(f"{first} and {second}" for first, second in known)
+        raise BackboneError(f"--model.backbone {backbone} can be read in several ways: {ways}.")
+    return known[0] if known else None
+
+
+#: What stands between encoder and decoder in the name of a warm start.
+_TO = "-2-"
+
+
+def _is_known(name: str) -> bool:
+    folder = Path(name).expanduser() / "config.json"
+    return registry.find(name) is not None or folder.is_file()
+
+
+def _reads_as_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith("/")
 
 
 def metadata(backbone: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["encoder", "encoder-decoder"]
 
@@ -26,12 +26,17 @@ class BackboneSpec:
         add_prefix_space: Whether words that are split beforehand need a leading space (byte-level
             BPE such as RoBERTa's).
         dtype: The dtype to train in. Checkpoints in half precision are widened to it.
-        block_class: The class name of one transformer block: the unit of sharding and of
-            activation checkpointing.
+        block_class: The class name of one transformer block, or of one in each half: the unit of
+            sharding and of activation checkpointing.
         lora_targets: Names of the linear layers that LoRA adapts by default.
         revision: Pinned commit of the Hub repository, where known from two sources.
         package: An installed package that ships the weights, as `"module:folder"`.
         sha256: File name to SHA-256 of the files that must be exactly these.
+        prefix: What an encoder-decoder was taught to read before a text to summarize.
+        generation: An encoder-decoder's usual settings for writing a summary, by their names in
+            transformers' `GenerationConfig`.
+        language_code: The token that says in which language to read and to write, for models
+            whose tokenizer has one for each language (mBART).
     """
 
     name: str
@@ -46,8 +51,11 @@ class BackboneSpec:
     cased: bool = True
     add_prefix_space: bool = False
     dtype: str = "float32"
-    block_class: str
+    block_class: str | tuple[str, ...]
     lora_targets: tuple[str, ...]
     revision: str | None = None
     package: str | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    language_code: str | None = None

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zoo.tracking.comparison.outcomes import Array, Outcomes, Piece, Shown, Weights, ratio
 
@@ -137,11 +138,12 @@ def _regression(records: Sequence[Mapping[str, Any]]) -> Outcomes:
     gold = np.array([record["gold"] for record in records], dtype=np.float64)
     value = np.array([record["value"] for record in records], dtype=np.float64)
     error = np.abs(value - gold)
+    wanted, said = (np.unique(one, return_inverse=True)[1] for one in (gold, value))
 
     def scores(weights: Weights) -> dict[str, Array]:
         return {
             "spearman": np.array(
-                [_correlation(_ranks(gold, w), _ranks(value, w), w) for w in weights]
+                [_correlation(_ranks(wanted, w), _ranks(said, w), w) for w in weights]
             ),
             "pearson": np.array([_correlation(gold, value, w) for w in weights]),
             "mae": ratio(weights @ error, weights.sum(axis=1)),
@@ -171,8 +173,12 @@ def _correlation(first: Array, second: Array, weights: Array) -> float:
     return float(weights @ (first * second) / spread) if spread > 0 else 0.0
 
 
-def _ranks(values: Array, weights: Array) -> Array:
-    """Mean rank of each value among values that count `weights` times each."""
-    _, places = np.unique(values, return_inverse=True)
+def _ranks(places: NDArray[np.intp], weights: Array) -> Array:
+    """Mean rank of each text, where texts count `weights` times each.
+
+    Args:
+        places: The place of each text's value among all different values.
+        weights: How often each text counts.
+    """
     counts = np.bincount(places, weights=weights)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[places])

@@ -216,7 +216,7 @@ def _account(
 ) -> Outcomes:
     try:
         return outcomes_of(records, labels=labels, scored=scored)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
             f"{run.folder.predictions} holds predictions that are not of {run.task} "
             f"({type(error).__name__}: {error}); test the run again."

@@ -78,7 +78,7 @@ class OutcomesOf(Protocol):
             scored: Names of the scores that the run has, without `test/`.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError, IndexError: The records are not of this family.
+            LookupError, TypeError, ValueError, AttributeError: The records are of another family.
         """
 
 

@@ -61,6 +61,8 @@ class RecordedRun:
             text = self.folder.report.read_text(encoding="utf-8", errors="replace")
             facts = facts_of(text)
             found |= {name: facts[name] for name in _CIRCUMSTANCES if name in facts}
+        if "git commit" in found:
+            found["git commit"] = found["git commit"][:12]
         return found
 
     @cached_property

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from zoo.tracking.comparison.comparison import Comparison, Difference, Estimate, ScoreRow, shown_p
 from zoo.tracking.comparison.runs import differing
+from zoo.tracking.console import shown
 from zoo.tracking.report import Table
 
 #: What a run cost, with the decimals to show.
@@ -18,7 +19,7 @@ _COSTS = (
 def runs_table(comparison: Comparison) -> Table:
     """Which run is which."""
     rows = [
-        (letter, run.name, str(run.config.get("recipe") or "-"))
+        (letter, shown(run.folder.path), str(run.config.get("recipe") or "-"))
         for letter, run in zip(comparison.letters, comparison.runs, strict=True)
     ]
     return Table("Runs", ("", "run", "recipe"), rows)

@@ -1,0 +1,53 @@
+"""What reading and writing need to know of an encoder-decoder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.backbones.loading import check_kind, load_config, load_tokenizer
+from zoo.backbones.sources import metadata, resolve
+from zoo.backbones.warm_start import first_token
+
+
+@dataclass(frozen=True)
+class TextToText:
+    """What an encoder-decoder expects.
+
+    Args:
+        prefix: Written before each text that it reads.
+        decoder_start_token_id: The token before the first one that it writes.
+        generation: What the registry says of writing with it, by the names in transformers'
+            `GenerationConfig`: this goes before what the checkpoint brings along. Empty where
+            nothing is known, and for what the zoo exported, which brings its own.
+    """
+
+    prefix: str
+    decoder_start_token_id: int
+    generation: Mapping[str, Any]
+
+
+def text_to_text(backbone: str) -> TextToText:
+    """What a backbone that writes text expects: a registered one, a folder, a Hub id or `A-2-B`.
+
+    Raises:
+        BackboneError: It cannot be found or read, or it is no encoder-decoder.
+    """
+    source = resolve(backbone)
+    if source.decoder is not None:
+        tokenizer = load_tokenizer(backbone)
+        return TextToText("", first_token(tokenizer), {})
+    config = load_config(backbone)
+    check_kind(backbone, "text-to-text", config)
+    exported = metadata(backbone)
+    spec = source.spec
+    prefix = exported.get("encoding", {}).get("prefix")
+    if prefix is None:
+        prefix = spec.prefix if spec is not None else ""
+    known = {} if spec is None or exported else dict(spec.generation)
+    if spec is not None and spec.language_code is not None and not exported:
+        code = load_tokenizer(backbone).convert_tokens_to_ids(spec.language_code)
+        known["forced_bos_token_id"] = code
+    return TextToText(str(prefix), int(config.decoder_start_token_id), known)
+
+
+__all__ = ["TextToText", "text_to_text"]
