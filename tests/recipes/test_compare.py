@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from recipes.__main__ import main
+from zoo.tracking.report import ReportPage
 
 Records = list[dict[str, Any]]
 NASTY = "<script>alert(1)</script> & https://example.org/a.png"
@@ -218,6 +219,35 @@ def test_the_page_stands_alone_and_escapes_what_data_hold(
     assert page.loaded[0].startswith("data:image/png;base64,iVBOR")
     assert "url(" not in page.source
     assert "@import" not in page.source
+
+
+def test_versions_and_commits_that_differ_are_named_beside_the_settings(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, commit in (("one", "a" * 40), ("two", "b" * 40)):
+        facts = {"git commit": commit, "versions": "torch 2.13", "labels": name}
+        page = ReportPage(title=name, facts=facts, metrics={"test/accuracy": 0.5})
+        (runs / name / "report.md").write_text(page.markdown(), encoding="utf-8")
+    assert main(["compare"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"git commit\s+{'a' * 12}\s+{'b' * 12} ", out)
+    assert "torch" not in out, "only what differs is shown"
+
+
+def test_runs_without_a_history_have_a_page_without_curves(runs: Path) -> None:
+    for name in ("one", "two"):
+        (runs / name / "history.jsonl").unlink()
+    assert main(["compare"]) == 0
+    assert Page(runs / "comparison.html").loaded == []
+
+
+def test_runs_with_the_same_settings_are_said_to_have_them(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(runs / "three", classified(60))
+    assert main(["compare", str(runs / "one"), str(runs / "three")]) == 0
+    assert "All settings are the same." in capsys.readouterr().out
+    assert "Nothing: all settings are the same." in Page(runs / "comparison.html").text
 
 
 def test_brackets_in_settings_are_printed_as_they_are(
@@ -482,3 +512,51 @@ def test_two_real_runs_compare_with_the_scores_that_they_report(
     assert re.search(r"--trainer.max_epochs\s+1\s+6", out)
     assert f"val/{score}" not in out
     assert Page(Path(f"runs/{family}/comparison.html")).loaded, "there are curves"
+
+
+@pytest.mark.slow
+def test_an_abstractive_and_an_extractive_run_compare_on_the_same_documents(
+    tiny: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    chance = random.Random(7)
+    for split in ("train", "validation", "test"):
+        lines = []
+        for number in range(32):
+            names = chance.sample(["ada", "bob", "cleo", "fox", "dog"], 3)
+            said = f"{names[0]} lived in london ."
+            sentences = [f"{name} jumps over the dog ." for name in names[1:]]
+            sentences.insert(chance.randrange(3), said)
+            record = {"id": f"{split}-{number}", "source": sentences, "target": said}
+            lines.append(json.dumps(record))
+        (data / f"{split}.jsonl").write_text("\n".join(lines))
+    common = [f"--data.dataset={data}", "--data.max_length=96", "--data.batch_size=8"]
+    common += ["--trainer.accelerator=cpu", "--trainer.logger=false"]
+    own = {
+        "summarization/dialogues": [
+            f"--model.backbone={tiny('t5')}",
+            "--model.generation={num_beams: 1, max_new_tokens: 12}",
+            "--trainer.max_epochs=1",
+        ],
+        "summarization/scitldr": [
+            f"--model.backbone={tiny('bert')}",
+            "--model.learning_rate=5e-3",
+            "--model.max_sentences=1",
+            "--trainer.max_epochs=8",
+        ],
+    }
+    for recipe, flags in own.items():
+        name = f"--run_dir=runs/{recipe}"
+        assert main([recipe, *common, *flags, name]) == 0
+    capsys.readouterr()
+    assert main(["compare"]) == 0
+    out = capsys.readouterr().out
+    assert "warning" not in out
+    assert "B is better: rougeL" in out
+    assert re.search(r"zoo.SummarizationTask\s+zoo.ExtractiveSummarizationTask", out)
+    assert line_of(out, "rougeLsum").count("[") == 3
