@@ -16,7 +16,7 @@ from zoo.tracking.comparison.runs import RecordedRun
 _FLOAT32 = 1e-5
 #: Scores of a test that are errors and need more than the predictions.
 _ERRORS = ("test/loss", "test/ece", "test/mae")
-#: Below this p-value a difference is called one.
+#: Below this p-value, and with an interval without 0, a difference is called one.
 LEVEL = 0.05
 
 
@@ -98,14 +98,15 @@ class Comparison:
         for letter, difference in zip(names[1:], row.differences, strict=True):
             assert difference.interval is not None
             assert difference.p is not None
+            low, high = difference.interval
             facts = (
                 f"{row.name} {letter} - {names[0]} = {difference.value:+.3f} "
-                f"[{difference.interval.low:+.3f}, {difference.interval.high:+.3f}], "
+                f"[{low:+.3f}, {high:+.3f}], "
                 f"p {shown_p(difference.p, self.resamples)}"
             )
             if difference.value == 0:
                 found.append(f"{names[0]} and {letter} score the same: {facts}.")
-            elif difference.p < LEVEL:
+            elif difference.p < LEVEL and not low <= 0 <= high:
                 better = letter if (difference.value > 0) != row.lower_is_better else names[0]
                 found.append(f"{better} is better: {facts}.")
             else:
