@@ -37,6 +37,8 @@ def test_the_newest_two_runs_are_compared_and_the_better_one_is_named(
     assert "+0.200" in scores
     assert re.search(r"loss.*0\.500\s+0\.500", out)
     assert re.search(r"tokens/s in training\s+1,234\s+1,234", out)
+    assert re.search(r"B better than A\s+20 ", out)
+    assert re.search(r"A better than B\s+0 ", out)
     assert re.search(r"only B right\s+20 ", out)
     assert re.search(r"only A right\s+0 ", out)
     assert "B is better: accuracy B - A = +0.200" in out

@@ -1,5 +1,6 @@
 """The page of a comparison: alone, escaped, and as a browser shows it."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -35,6 +36,44 @@ def test_the_page_stands_alone_and_escapes_what_data_hold(
     assert page.loaded[0].startswith("data:image/png;base64,iVBOR")
     assert "url(" not in page.source
     assert "@import" not in page.source
+
+
+def test_the_page_lists_what_one_run_gets_right_that_the_other_got_wrong(
+    runs: Path,
+    write_run: Callable[..., Path],
+    classified: Callable[..., Records],
+    read_page: Callable[[Path], Any],
+) -> None:
+    records = classified(62)
+    records[4]["label"] = "maybe"
+    write_run(runs / "three", records)
+    assert main(["compare", str(runs / "one"), str(runs / "three")]) == 0
+    text = read_page(runs / "comparison.html").text
+    second, first = text.split(" none right ")[1].split("A better than B")
+    # Number, text, gold, A's and B's label.
+    assert "60 text 60 no maybe no 61 text 61 yes maybe yes" in second
+    assert "text 4 " not in second
+    assert first.endswith("4 text 4 no no maybe")
+
+
+def test_the_clearest_examples_come_first_and_not_more_than_fifty(
+    runs: Path,
+    write_run: Callable[..., Path],
+    read_page: Callable[[Path], Any],
+) -> None:
+    # B is nearer everywhere, and the more so the later the text.
+    for name, share in (("three", 1.0), ("four", 0.5)):
+        values = [
+            {"text": f"text {number}", "gold": float(number % 7), "value": number * share + 100}
+            for number in range(60)
+        ]
+        write_run(runs / name, values, metrics={"test/spearman": 0.0, "test/mae": 0.0})
+    assert main(["compare", str(runs / "three"), str(runs / "four")]) == 0
+    text = read_page(runs / "comparison.html").text
+    assert "50 of 59 examples, the clearest first." in text
+    found = re.findall(r"(\d+) text \1 ", text)
+    assert [int(number) for number in found] == list(range(59, 9, -1))
+    assert "A better than B No example." in text
 
 
 def test_runs_without_a_history_have_a_page_without_curves(
