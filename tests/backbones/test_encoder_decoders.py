@@ -166,9 +166,6 @@ def test_both_halves_begin_with_their_own_weights(tiny: Tiny, architecture: str)
         assert torch.equal(encoder[name], stored[name])
         assert torch.equal(decoder[name], stored[name])
     assert {name for name in decoder if "crossattention" in name} == set(decoder) - set(names)
-    # It looks at the encoder as it looks at itself.
-    for name in set(decoder) - set(names):
-        assert torch.equal(decoder[name], stored[name.replace("crossattention", "attention")])
     # What is written is told by the matrix of what is read.
     output = model.get_output_embeddings().weight
     assert output is model.decoder.base_model.get_input_embeddings().weight
@@ -213,7 +210,7 @@ def test_another_encoder_may_read_for_a_decoder(tiny: Tiny, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta"])
-def test_the_last_matrix_is_the_checkpoints_or_else_changes_nothing(
+def test_the_matrix_before_the_output_is_the_checkpoints_or_else_new(
     tiny: Tiny, tmp_path: Path, architecture: str
 ) -> None:
     def last(model: Any) -> torch.Tensor:
@@ -221,7 +218,7 @@ def test_the_last_matrix_is_the_checkpoints_or_else_changes_nothing(
         weight: torch.Tensor = (head or model.decoder.lm_head).dense.weight
         return weight
 
-    assert torch.equal(last(_load(_twice(tiny(architecture)))), torch.eye(32))
+    assert 0.01 < last(_load(_twice(tiny(architecture)))).std() < 0.03  # drawn with 0.02
     masked = AutoModelForMaskedLM.from_pretrained(tiny(architecture))
     with torch.no_grad():
         for parameter in masked.parameters():

