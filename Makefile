@@ -6,7 +6,7 @@ ARGS ?=
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-all recipe-ner recipe-classification recipe-qa recipe-summarization clean
+.PHONY: help setup check format test test-all recipe-ner recipe-classification recipe-qa recipe-summarization compare clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ recipe-classification: $(INSTALLED) ## Fine-tune, test and export a classifier (
 
 recipe-summarization: $(INSTALLED) ## Fine-tune, test and export a summarizer (ARGS="--trainer.max_epochs 1")
 	@$(BIN)/python -m recipes summarization $(ARGS)
+
+compare: $(INSTALLED) ## Compare the newest two runs (ARGS="RUN_DIR RUN_DIR")
+	@$(BIN)/python -m recipes compare $(ARGS)
 
 clean: ## Remove caches of the tools; runs/ and .venv stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

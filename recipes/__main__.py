@@ -72,6 +72,10 @@ def _main(arguments: list[str]) -> int:
         from recipes.predict import main as predict
 
         return predict(rest)
+    if first == "compare":
+        from recipes.compare import main as compare
+
+        return compare(rest)
     if first.startswith("-"):
         raise ZooError(
             f"The recipe's name comes first, then {first}: python -m recipes NAME {first} ..."

@@ -13,7 +13,16 @@ DEFAULT = "sample"
 #: Words that are commands and so no recipe may be called like them.
 VERBS = {
     "backbones": "list the pretrained models that --model.backbone takes by name",
+    "compare": "runs side by side: scores with intervals, significance, errors",
     "predict": "use a trained model on files or standard input",
+}
+
+#: The tasks of each family, by their names in `zoo`: told apart by the head.
+FAMILIES = {
+    "ner": ("NERTask",),
+    "classification": ("ClassificationTask",),
+    "qa": ("QATask",),
+    "summarization": ("SummarizationTask", "ExtractiveSummarizationTask"),
 }
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")

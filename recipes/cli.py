@@ -17,8 +17,9 @@ from zoo import backbones
 from zoo.data.datamodule import TextDataModule
 from zoo.errors import RunError, ZooError, check_at_least
 from zoo.tracking.checkpoints import run_checkpoints
-from zoo.tracking.console import program, progress
+from zoo.tracking.console import program
 from zoo.tracking.interrupts import GracefulInterrupt
+from zoo.tracking.progress import progress
 from zoo.tracking.recorder import Recorder
 from zoo.tracking.run_folder import RunFolder, choose_run_folder, existing_run_folder
 from zoo.tracking.throughput import Throughput

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recipes.catalog import FAMILIES
 from zoo.data.readers.jsonlines import iter_json_lines
 from zoo.data.readers.text import iter_lines
 from zoo.errors import DataError, RunError, check_at_least
@@ -21,14 +22,6 @@ _AT_ONCE = 256
 
 _JSON = {".jsonl", ".ndjson", ".json", ".jsonlines"}
 _TABLES = {".conll", ".iob", ".iob2", ".bio", ".csv", ".tsv", ".parquet"}
-
-#: The tasks of each family, by their names in `zoo`: told apart by the head.
-_TASKS = {
-    "ner": ("NERTask",),
-    "classification": ("ClassificationTask",),
-    "qa": ("QATask",),
-    "summarization": ("SummarizationTask", "ExtractiveSummarizationTask"),
-}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -89,11 +82,11 @@ def _task(folder: str) -> "FineTuningTask":
 
     model = backbones.model_folder(folder)
     family = backbones.metadata(str(model)).get("family", "ner")
-    if family not in _TASKS:
+    if family not in FAMILIES:
         raise RunError(
             f"The model in {model} is of the family {family!r}, which is not known here."
         )
-    classes: list[type[FineTuningTask]] = [getattr(zoo, name) for name in _TASKS[family]]
+    classes: list[type[FineTuningTask]] = [getattr(zoo, name) for name in FAMILIES[family]]
     heads = (one for one in classes if backbones.head_labels(str(model), one.head) is not None)
     return next(heads, classes[0]).from_run(model)
 

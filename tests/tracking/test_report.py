@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.tracking.report import ReportPage, Table
+from zoo.tracking.report import ReportPage, Table, facts_of
 
 
 def _cells(line: str) -> list[str]:
@@ -119,3 +119,10 @@ def test_notes_pictures_use_and_settings_have_their_sections_in_order() -> None:
     assert "- Two sentences are empty.\n" in page
     assert "![Training](plots/curves.png)" in page
     assert "```yaml\nseed: 42\n```\n" in page
+
+
+def test_the_facts_of_a_page_are_read_back_and_nothing_else_is() -> None:
+    facts = {"git commit": "abc", "data": "sample (fingerprint 12): **bold**"}
+    page = ReportPage(title="T", facts=facts, metrics={"test/f1": 0.5}, notes=["**note**: x"])
+    assert facts_of(page.markdown()) == facts
+    assert facts_of("") == {}

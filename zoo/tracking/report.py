@@ -1,5 +1,6 @@
 """What a family says of a test, and the Markdown page that is made of it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,12 @@ class ReportPage:
         if self.config:
             parts.append(f"## Settings\n\n```yaml\n{self.config.strip()}\n```")
         return "\n\n".join(parts) + "\n"
+
+
+def facts_of(page: str) -> dict[str, str]:
+    """The facts at the top of a page, by their names."""
+    top = page.split("\n## ", 1)[0]
+    return dict(re.findall(r"^- \*\*(.+?)\*\*: (.*)$", top, flags=re.MULTILINE))
 
 
 def _scores(metrics: Mapping[str, float]) -> list[tuple[str, float]]:

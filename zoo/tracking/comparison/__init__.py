@@ -1,0 +1,1 @@
+"""Several runs of one task side by side: scores with intervals, differences, errors, a page."""

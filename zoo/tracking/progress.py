@@ -1,0 +1,85 @@
+"""How far a training is: a bar in the terminal, and a line an epoch."""
+
+import sys
+import time
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
+
+from zoo.tracking.console import console
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar with the loss and the monitored score, and nothing else."""
+
+    def __init__(self) -> None:
+        theme = RichProgressBarTheme(metrics_format=".3f", metrics_text_delimiter="  ")
+        super().__init__(theme=theme, leave=False)
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        # Lightning counts from 0 and shows the last number, people and our lines count from 1.
+        last = self.trainer.max_epochs
+        shown = f"epoch {current_epoch + 1}" + (f"/{last}" if last and last > 0 else "")
+        return f"{shown:{len(self.validation_description)}}"
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """All that is marked for the bar, but for the version number of the logger."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
+#: Steps between two looks at the loss; a look waits for an accelerator to finish its step.
+LOG_EVERY = 10
+
+
+class EpochLines(Callback):
+    """One line an epoch: all there is to see where the output is a file or a pipe.
+
+    Args:
+        monitor: The score that chooses the best checkpoint.
+    """
+
+    def __init__(self, monitor: str):
+        self.monitor = monitor
+        self._began: float | None = None
+        self._losses: list[float] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+        self._losses = []
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Note the loss now and then."""
+        if batch_idx % LOG_EVERY == 0 or trainer.is_last_batch:
+            self._losses.append(float(outputs["loss"]))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line, in the first process."""
+        if not trainer.is_global_zero:
+            return
+        parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        if self._losses:
+            parts.append(f"train/loss {sum(self._losses) / len(self._losses):.3f}")
+        score = trainer.callback_metrics.get(self.monitor)
+        if score is not None:
+            parts.append(f"{self.monitor} {float(score):.3f}")
+        if self._began is not None:
+            parts.append(f"{time.perf_counter() - self._began:.0f} s")
+        console().print("  ".join(parts))
+
+
+def progress(monitor: str) -> list[Callback]:
+    """The bar in a terminal, and a line an epoch in any case."""
+    lines = EpochLines(monitor)
+    return [ProgressBar(), lines] if sys.stdout.isatty() else [lines]
