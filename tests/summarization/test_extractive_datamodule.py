@@ -52,7 +52,11 @@ def test_a_training_batch_by_hand(tmp_path: Path, tiny: Tiny) -> None:
     ids = [tokenizer(text)["input_ids"] for text in ("Ada sang.", "A fox.", "B ran.", "Bob ran.")]
     sizes = list(map(len, ids))
     assert batch["input_ids"][long].tolist() == ids[0] + ids[1] + ids[2]
-    assert batch["places"][long].tolist() == [0, sizes[0], sizes[0] + sizes[1]]
+    owners = [number for number in range(3) for _ in range(sizes[number])]
+    assert batch["sentence_of"][long].tolist() == owners
+    assert batch["sentence_of"][short].tolist() == [0] * sizes[3] + [3] * (
+        sum(sizes[:3]) - sizes[3]
+    )
     types = [0] * sizes[0] + [1] * sizes[1] + [0] * sizes[2]
     assert batch["token_type_ids"][long].tolist() == types
     assert batch["sentence_mask"].tolist()[short] == [True, False, False]

@@ -132,17 +132,12 @@ def _plain(net: Any, tokenizer: Any, sentences: Sequence[str]) -> list[float]:
     """Scores of sentences from transformers alone, as the README shows it."""
     encoded = [tokenizer(sentence, add_special_tokens=True)["input_ids"] for sentence in sentences]
     ids = torch.tensor([[token for one in encoded for token in one]])
-    places = [sum(map(len, encoded[:at])) for at in range(len(encoded))]
     options = {}
     if getattr(net.config, "type_vocab_size", 0) > 1:
         types = [at % 2 for at, one in enumerate(encoded) for _ in one]
         options["token_type_ids"] = torch.tensor([types])
-    logits = net(input_ids=ids, attention_mask=torch.ones_like(ids), **options).logits
-    ends = [*places[1:], logits.shape[1]]
-    found: list[float] = [
-        logits[0, place:end, 0].mean().item() for place, end in zip(places, ends, strict=True)
-    ]
-    return found
+    logits = net(input_ids=ids, attention_mask=torch.ones_like(ids), **options).logits[0, :, 0]
+    return [part.mean().item() for part in logits.split(list(map(len, encoded)))]
 
 
 def test_how_to_select_and_to_window_comes_back_with_the_model(tiny: Tiny, tmp_path: Path) -> None:

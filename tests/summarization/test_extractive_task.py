@@ -78,7 +78,7 @@ class FixedTask(ExtractiveSummarizationTask):
     fixed: Mapping[tuple[int, int], Sequence[float]]
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        found = torch.full(batch["places"].shape, 99.0)
+        found = torch.full(batch["sentence_mask"].shape, 99.0)
         for row, key in enumerate(zip(batch["example"], batch["window"], strict=True)):
             scores = self.fixed[key]
             assert len(scores) == int(batch["sentence_mask"][row].sum())

@@ -171,7 +171,7 @@ class ExtractiveSummarizationDataModule(SummaryDataModule):
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """A batch to learn from: see `windows.collate`; `targets`, float `[windows, most]`."""
         batch = collate(features, pad_token_id=int(self.tokenizer.pad_token_id or 0))
-        targets = torch.zeros(batch["places"].shape)
+        targets = torch.zeros(batch["sentence_mask"].shape)
         for number, row in enumerate(features):
             targets[number, : len(row["targets"])] = torch.tensor(row["targets"])
         return {**batch, "targets": targets}

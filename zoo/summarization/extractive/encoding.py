@@ -1,8 +1,8 @@
 """Pure functions of extractive summarization: sentences of a document -> windows of tokens.
 
-As in BertSum (Liu & Lapata 2019, arXiv 1908.08345) the tokenizer's opening token stands before each
-sentence and its closing token after it. A document longer than the model is laid into windows of
-whole sentences that overlap; each sentence is scored in the window where it stands farthest from
+As in BertSum (Liu & Lapata 2019, arXiv 1908.08345) the tokenizer's opening token stands before
+each sentence and its closing token after it. A document longer than the model is laid into windows
+of whole sentences that overlap; each sentence is scored in the window where it stands farthest from
 where the document was cut.
 """
 
@@ -71,8 +71,7 @@ class Layout:
     def __post_init__(self) -> None:
         if not self.frame.parts[0]:
             raise ValueError(
-                "no tokenizer of this kind can be used: it puts no token before a sentence, where "
-                "its score would stand."
+                "no tokenizer of this kind can be used: it puts no token before a sentence."
             )
         if self.overlap < 0:
             raise ValueError(f"overlap={self.overlap} must be at least 0.")

@@ -46,9 +46,9 @@ def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict
 
     Returns:
         `input_ids`, `attention_mask` and `token_type_ids`, int64 `[windows, longest]`; types
-        alternate from sentence to sentence, as in BertSum. `places` and `ends`, int64
-        `[windows, most]`, the opening token of each sentence and what follows its last, and
-        `sentence_mask`, bool of the same shape, true where there is a sentence. Lists with one
+        alternate from sentence to sentence, as in BertSum. `sentence_of`, int64 of the same shape,
+        the number in its window of the sentence that a token is of; `most` where there is no token.
+        `sentence_mask`, bool `[windows, most]`, true where there is a sentence. Lists with one
         entry a window: `example`, `window`, `windows`, `first`, `keep`.
     """
     input_ids = padded([row["input_ids"] for row in features], fill=pad_token_id)
@@ -59,16 +59,13 @@ def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict
     sentence_mask = torch.arange(places.shape[1]) < counts[:, None]
     opens = torch.zeros_like(input_ids)
     opens[sentence_mask.nonzero(as_tuple=True)[0], places[sentence_mask]] = 1
-    types = (opens.cumsum(dim=1) - 1).clamp(min=0) % 2
+    sentence_of = (opens.cumsum(dim=1) - 1).clamp(min=0)
     return {
         "input_ids": input_ids,
         "attention_mask": attention_mask,
-        "token_type_ids": types * attention_mask,
-        "places": places,
-        "ends": padded(
-            [[*row["places"][1:], len(row["input_ids"])][: len(row["places"])] for row in features],
-            fill=0,
-        ),
+        "token_type_ids": sentence_of % 2 * attention_mask,
+        # Where there is no token, one past the last sentence.
+        "sentence_of": sentence_of.masked_fill(attention_mask == 0, places.shape[1]),
         "sentence_mask": sentence_mask,
         **{
             name: [row[name] for row in features]
