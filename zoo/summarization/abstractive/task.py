@@ -16,7 +16,7 @@ from zoo.summarization.abstractive.encoding import encode_sources
 from zoo.summarization.abstractive.generation import check_settings, configure, write
 from zoo.summarization.abstractive.prediction import SummaryPrediction, SummaryPredictions
 from zoo.summarization.evaluation import ScoredSummary, scored
-from zoo.summarization.extractive.inputs import (
+from zoo.summarization.inputs import (
     DocumentInput,
     Given,
     as_inputs,

@@ -12,9 +12,9 @@ from datasets import Features, List, Value
 from zoo.data.sources import Split
 from zoo.summarization.datamodule import SummaryDataModule
 from zoo.summarization.extractive.encoding import Layout, encode_documents
-from zoo.summarization.extractive.inputs import texts
 from zoo.summarization.extractive.targets import TEMPERATURE, likelihoods
 from zoo.summarization.extractive.windows import collate, layout_of, overlap_of, window_row
+from zoo.summarization.inputs import texts
 from zoo.summarization.oracle import sentence_rouge
 from zoo.summarization.rouge import RougeIn
 

@@ -11,14 +11,6 @@ from zoo.errors import ZooError, check_at_least
 from zoo.summarization.evaluation import ScoredSummary, scored
 from zoo.summarization.extractive.dropout import without_attention_dropout
 from zoo.summarization.extractive.encoding import encode_documents
-from zoo.summarization.extractive.inputs import (
-    DocumentInput,
-    Given,
-    as_inputs,
-    input_of,
-    portions,
-    texts,
-)
 from zoo.summarization.extractive.prediction import (
     SummaryPrediction,
     SummaryPredictions,
@@ -32,6 +24,14 @@ from zoo.summarization.extractive.windows import (
     layout_of,
     overlap_of,
     window_row,
+)
+from zoo.summarization.inputs import (
+    DocumentInput,
+    Given,
+    as_inputs,
+    input_of,
+    portions,
+    texts,
 )
 from zoo.summarization.metrics import SummaryScores
 from zoo.summarization.report import report
