@@ -133,7 +133,8 @@ def _plain(net: Any, tokenizer: Any, sentences: Sequence[str]) -> list[float]:
     encoded = [tokenizer(sentence, add_special_tokens=True)["input_ids"] for sentence in sentences]
     ids = torch.tensor([[token for one in encoded for token in one]])
     options = {}
-    if getattr(net.config, "type_vocab_size", 0) > 1:
+    several = getattr(net.config, "type_vocab_size", 0) > 1
+    if several and "token_type_ids" in tokenizer.model_input_names:
         types = [at % 2 for at, one in enumerate(encoded) for _ in one]
         options["token_type_ids"] = torch.tensor([types])
     logits = net(input_ids=ids, attention_mask=torch.ones_like(ids), **options).logits[0, :, 0]
