@@ -170,7 +170,8 @@ def answer_all(
     examples = data.examples(split)
     windows = make_windows(tokenizer, examples, args.max_length, args.stride)
     found: dict[int, Best] = {}
-    for rows, batch in batches(tokenizer, windows, range(len(windows.inputs)), 2 * args.batch):
+    order = sorted(range(len(windows.inputs)), key=lambda row: len(windows.inside[row]))
+    for rows, batch in batches(tokenizer, windows, order, 2 * args.batch):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not args.fp32):
             output = model(**batch)
         shape = batch["input_ids"].shape
