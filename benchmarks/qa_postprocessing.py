@@ -6,9 +6,10 @@ of made-up texts, and turns them into answers in several ways, in turns within o
 - **script**: the procedure of Hugging Face's example script: for each feature, try each of the 20
   best starts with each of the 20 best ends, drop what is no span of the context, keep the rest as
   dictionaries; for each example, sort, cut to 20, cut the texts out and take the softmax. As in
-  the script, features are rows of a `datasets.Dataset`, read three times: to group them, for the
-  offsets, and for the windows of most context (which nothing gives here).
-- **loop**: the same on features that are lists in memory already.
+  the script, examples and features are rows of a `datasets.Dataset`, and those of features are
+  read three times: to group them, for the offsets, and for the windows of most context (which
+  nothing gives here).
+- **loop**: the same on examples and features that are lists in memory already.
 - **n-best**: `best_spans` and `merge` on batches: for each example the 20 best answers as arrays
   of characters, scores and probabilities, and the best answer's text and score difference.
 - **encoded**: the same with the offsets put together from encoded windows, as the data loader does
@@ -128,6 +129,20 @@ def make_features(data: Data) -> list[dict[str, Any]]:
     ]
 
 
+def make_examples(data: Data) -> list[dict[str, Any]]:
+    """What the script has of each example: a row of SQuAD."""
+    return [
+        {
+            "id": str(number),
+            "title": f"article {number // 20}",
+            "context": text,
+            "question": "where is it that the answer to this question stands ?",
+            "answers": {"text": [text[:20]], "answer_start": [0]},
+        }
+        for number, text in enumerate(data.contexts)
+    ]
+
+
 def make_windows(data: Data) -> list[dict[str, Any]]:
     """What `zoo` has of the offsets of each window before they are put together in a batch."""
     rows = []
@@ -138,17 +153,18 @@ def make_windows(data: Data) -> list[dict[str, Any]]:
     return rows
 
 
-def loop(data: Data, rows: Any) -> list[Answer]:
-    """Feature by feature, pair by pair; the features are rows of a list or of a `Dataset`."""
+def loop(data: Data, examples: Any, rows: Any) -> list[Answer]:
+    """Feature by feature, pair by pair; both are rows of a list or of a `Dataset`."""
     all_starts, all_ends = data.start.numpy(), data.end.numpy()
     features: dict[str, list[int]] = {}
     for number, feature in enumerate(rows):
         features.setdefault(feature["example_id"], []).append(number)
     answers = []
-    for example, text in enumerate(data.contexts):
+    for example in examples:
+        text = example["context"]
         found: list[dict[str, Any]] = []
         null = None
-        for row in features[str(example)]:
+        for row in features[example["id"]]:
             starts, ends = all_starts[row], all_ends[row]
             where = rows[row]["offset_mapping"]
             most_context = rows[row].get("token_is_max_context")
@@ -241,13 +257,13 @@ def ours_texts(data: Data, batch: int) -> list[Answer]:
         likely = answer.answers.probability[answer.row].tolist()
         nbest = [
             {
-                "start": one.start,
-                "end": one.end,
-                "score": one.score,
-                "text": text[one.start : one.end],
+                "start": start,
+                "end": end,
+                "score": score,
+                "text": text[start:end],
                 "probability": probability,
             }
-            for one, probability in zip(answer.candidates, likely, strict=False)
+            for (score, start, end, _), probability in zip(answer.candidates, likely, strict=False)
         ]
         top = nbest[0]
         difference = answer.score_difference
@@ -293,10 +309,11 @@ def main() -> None:
 
     data = make_data(args.examples, args.windows, args.tokens, args.seed)
     lists, windows = make_features(data), make_windows(data)
-    features = datasets.Dataset.from_list(lists)
+    examples = make_examples(data)
+    features, table = datasets.Dataset.from_list(lists), datasets.Dataset.from_list(examples)
     ways: dict[str, Callable[[], list[Answer]]] = {
-        "script": lambda: loop(data, features),
-        "loop": lambda: loop(data, lists),
+        "script": lambda: loop(data, table, features),
+        "loop": lambda: loop(data, examples, lists),
         "n-best": lambda: ours(data, args.batch),
         "encoded": lambda: ours(data, args.batch, windows),
         "texts": lambda: ours_texts(data, args.batch),
