@@ -153,7 +153,7 @@ def train(
     seconds = time.perf_counter() - begin
     return {
         "steps": steps,
-        "tokens": tokens,
+        "tokens_read": tokens,
         "seconds": seconds,
         "processor_seconds": time.process_time() - begin_processor,
         "tokens_per_second": tokens / seconds,
@@ -234,7 +234,7 @@ def main() -> None:
     steps = max(1, round(args.epochs * math.ceil(len(windows.inputs) / args.batch)))
     budget = Budget(steps, args.tokens, 60 * args.minutes)
     figures: dict[str, Any] = {
-        **{name: value for name, value in vars(args).items() if name != "out"},
+        **{name: value for name, value in vars(args).items() if value not in (math.inf, args.out)},
         "threads": torch.get_num_threads(),
         "train_windows": len(windows.inputs),
         "empty_windows": sum(span == (0, 0) for span in windows.spans),
