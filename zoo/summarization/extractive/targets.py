@@ -29,7 +29,9 @@ def likelihoods(scores: Sequence[float], *, temperature: float = TEMPERATURE) ->
 def listwise_loss(scores: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, int]:
     """Cross-entropy between the scores' softmax over a window's sentences and the targets.
 
-    It is ListNet's loss (Cao et al. 2007, doi 10.1145/1273496.1273513). Where the document has
+    It is ListNet's loss (Cao et al. 2007, doi 10.1145/1273496.1273513). On SciTLDR it gave better
+    summaries than a binary cross-entropy with the oracle's sentence as the label (ROUGE-1 0.410 and
+    0.400 on half of dev, one run each). Where the document has
     more windows, the rest of it competes as one more sentence whose score is 0, so that scores of
     different windows can be compared. Windows without a sentence count nothing.
 
