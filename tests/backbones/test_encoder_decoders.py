@@ -349,3 +349,18 @@ def test_a_causal_model_is_no_encoder_decoder(tmp_path: Path, tiny: Tiny) -> Non
     AutoTokenizer.from_pretrained(tiny("bert")).save_pretrained(tmp_path)
     with pytest.raises(BackboneError, match="no encoder-decoder"):
         _load(str(tmp_path))
+
+
+def test_a_model_that_does_not_say_how_writing_begins_is_refused(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny("t5"), folder)
+    for name in ("config.json", "generation_config.json"):
+        path = folder / name
+        if path.is_file():
+            content = json.loads(path.read_text(encoding="utf-8"))
+            content.pop("decoder_start_token_id", None)
+            path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(BackboneError, match="decoder_start_token_id"):
+        text_to_text(str(folder))

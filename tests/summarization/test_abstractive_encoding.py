@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from zoo import backbones
+from zoo.summarization.abstractive import encoding
 from zoo.summarization.abstractive.encoding import Ends, encode_sources, encode_targets
 
 Tiny = Callable[[str], Path]
@@ -153,3 +154,21 @@ def test_what_others_did_to_the_tokenizer_changes_nothing(name: str, tiny: Tiny)
     dropped = 1 if name == "bert" else 0
     assert [one.ids for one in sources] == expected[0]
     assert [one.ids for one in targets] == [ids[dropped:] for ids in expected[1]]
+
+
+def test_long_texts_are_encoded_a_few_at_once_with_the_same_result(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, start = _tokenizer("t5", tiny)
+    ends = Ends.of(tokenizer, decoder_start=start)
+    expected = (
+        encode_sources(_TEXTS, tokenizer=tokenizer, prefix=_PREFIX, max_length=14),
+        encode_targets(_TEXTS, tokenizer=tokenizer, ends=ends, max_length=14),
+    )
+    assert all(map(len, expected))
+    for most in (1, 20, 70):
+        monkeypatch.setattr(encoding, "_CHARACTERS_AT_ONCE", most)
+        sources = encode_sources(_TEXTS, tokenizer=tokenizer, prefix=_PREFIX, max_length=14)
+        targets = encode_targets(_TEXTS, tokenizer=tokenizer, ends=ends, max_length=14)
+        assert (sources, targets) == expected
+    assert encode_sources([], tokenizer=tokenizer, prefix="", max_length=14) == []

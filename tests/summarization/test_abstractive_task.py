@@ -191,6 +191,21 @@ def test_prediction_takes_texts_and_dicts_and_keeps_their_order(tiny: Tiny) -> N
         task.predict([short], batch_size=0)
 
 
+def test_a_blank_text_has_an_empty_summary_whatever_prefix_the_data_has(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    data = _data(tmp_path, str(tiny("bart")), prefix="fox: ", max_length=24)
+    lines = [json.dumps({"source": source, "target": "a"}) for source in ("", " \n ", "A fox .")]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    task = SummarizationTask(data.backbone, generation={"max_new_tokens": 6, "min_new_tokens": 5})
+    task.configure_model()
+    task.eval()
+    (batch,) = data.test_dataloader()
+    found = {one.example: one.summary for one in task.test_step(batch, 0)["predictions"]}
+    assert (found[0], found[1]) == ("", "")
+    assert found[2] != ""
+
+
 def test_a_text_of_a_hundred_thousand_words_is_cut_and_said_to_be(tiny: Tiny) -> None:
     task = SummarizationTask(str(tiny("t5")), generation={"max_new_tokens": 4})
     (found,) = task.predict("fox dog " * 50_000)
@@ -222,6 +237,15 @@ def test_the_prefix_and_the_length_are_the_tasks_own_in_prediction(tiny: Tiny) -
         ({"generation": {"max_new_tokens": "x"}}, "max_new_tokens 'x' must be"),
         ({"generation": {"repetition_penalty": -1}}, "repetition_penalty -1 must be a number"),
         ({"generation": {"early_stopping": "soon"}}, "early_stopping"),
+        ({"generation": {"repetition_penalty": 0}}, "repetition_penalty must be above 0"),
+        ({"generation": {"length_penalty": "abc"}}, "length_penalty 'abc' must be a number"),
+        ({"generation": {"forced_bos_token_id": 1.5}}, "forced_bos_token_id 1.5 must be a whole"),
+        ({"generation": {"suppress_tokens": 3}}, "suppress_tokens 3 must be a list of token ids"),
+        ({"generation": {"bad_words_ids": [3]}}, "bad_words_ids .3. must be a list of lists"),
+        (
+            {"generation": {"exponential_decay_length_penalty": 2}},
+            "exponential_decay_length_penalty 2 must be a list",
+        ),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], said: str) -> None:

@@ -106,6 +106,25 @@ def test_windows_of_a_long_text_keep_the_likelihoods_of_the_whole_text(
     assert max(whole, key=whole.__getitem__) == 3
 
 
+def test_a_text_stands_with_the_window_that_completes_it_alone(tmp_path: Path, tiny: Tiny) -> None:
+    source = " ".join(f"{letter} fox ran." for letter in "abcdefghij")
+    records = [{"source": source, "target": "fox"}, {"source": "A fox.", "target": "fox"}]
+    data = _data(tmp_path, tiny, records, max_length=25, overlap=2, batch_size=2)
+    seen: dict[int, int] = {}
+    windows = 0
+    for batch in data.test_dataloader():
+        columns = (batch[name] for name in ("example", "window", "windows", "source", "spans"))
+        for example, window, of, text, spans in zip(*columns, strict=True):
+            windows += 1
+            if window == of - 1:
+                seen[example] = len(spans)
+                assert text == records[example]["source"]
+            else:
+                assert (text, spans) == ("", [])
+    assert seen == {0: 10, 1: 1}
+    assert windows > 3
+
+
 def test_chinese_is_read_in_characters(tmp_path: Path, tiny: Tiny) -> None:
     source = "同样的力作用在不同的物体上。不同的力。"
     data = _data(tmp_path, tiny, [{"source": source, "target": "不同的力。"}])

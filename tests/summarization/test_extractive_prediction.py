@@ -88,7 +88,7 @@ def test_a_text_of_a_hundred_thousand_words_is_summarized(tiny: Tiny) -> None:
 
 def test_what_is_no_text_is_refused(tiny: Tiny) -> None:
     task = _trained(tiny("bert"))
-    wrong: list[Any] = [[3], [["a", "b"]], {"txt": "a"}, {"source": None}, {"source": 3}]
+    wrong: list[Any] = [[3], [["a", "b"]], {"txt": "a"}, {"source": 3}]
     for one in wrong:
         with pytest.raises(DataError, match="string"):
             task.predict(one)
@@ -159,6 +159,14 @@ def test_how_to_select_and_to_window_comes_back_with_the_model(tiny: Tiny, tmp_p
     assert ours == theirs
     with pytest.raises(RunError, match="no head for summarization"):
         ExtractiveSummarizationTask.from_run(tiny("bert"))
+
+
+def test_a_null_source_is_an_empty_document_as_in_the_data_to_learn_from(tiny: Tiny) -> None:
+    task = _trained(tiny("bert"))
+    given: list[Any] = [{"source": None, "id": 3}, {"source": None, "text": "Ada sang."}]
+    found = task.predict(given)
+    assert [one.summary for one in found] == ["", "Ada sang."]
+    assert found[0].id == "3"
 
 
 def test_a_dropout_of_attention_alone_is_switched_off(tiny: Tiny) -> None:

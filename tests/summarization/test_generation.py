@@ -182,3 +182,37 @@ def test_special_tokens_are_not_written_out(tiny: Tiny) -> None:
         for one in task.predict(_TEXTS):
             assert not any(token in one.summary for token in special)
             assert one.summary == one.summary.strip()
+
+
+def test_every_setting_that_is_accepted_can_be_written_with(tiny: Tiny) -> None:
+    settings: dict[str, Any] = {
+        "num_beams": 2,
+        "max_new_tokens": 4,
+        "min_new_tokens": 1,
+        "length_penalty": 2,
+        "early_stopping": True,
+        "no_repeat_ngram_size": 2,
+        "encoder_no_repeat_ngram_size": 5,
+        # Whole numbers, as a command line gives them.
+        "repetition_penalty": 2,
+        "encoder_repetition_penalty": 1,
+        "exponential_decay_length_penalty": [2, 1.5],
+        "bad_words_ids": [[7, 8]],
+        "suppress_tokens": [9],
+        "forced_bos_token_id": 10,
+        "forced_eos_token_id": 1,
+    }
+    assert settings.keys() == SETTINGS.keys()
+    task = _task(tiny, "t5", generation=settings)
+    found = write(task.net, _batch(task, _TEXTS), beams=True)
+    assert found[:, 1].tolist() == [10] * len(_TEXTS)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"forced_bos_token_id": 10**6}, {"bad_words_ids": [[3, 10**6]]}]
+)
+def test_a_token_that_the_model_does_not_know_is_refused(
+    settings: dict[str, Any], tiny: Tiny
+) -> None:
+    with pytest.raises(ZooError, match="token id 1000000, but the model knows only"):
+        _task(tiny, "bart", generation=settings)

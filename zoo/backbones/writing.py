@@ -7,6 +7,7 @@ from typing import Any
 from zoo.backbones.loading import check_kind, load_config, load_tokenizer
 from zoo.backbones.sources import metadata, resolve
 from zoo.backbones.warm_start import first_token
+from zoo.errors import BackboneError
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ def text_to_text(backbone: str) -> TextToText:
     """What a backbone that writes text expects: a registered one, a folder, a Hub id or `A-2-B`.
 
     Raises:
-        BackboneError: It cannot be found or read, or it is no encoder-decoder.
+        BackboneError: It cannot be found or read, it is no encoder-decoder, or it does not say with
+            which token it begins to write.
     """
     source = resolve(backbone)
     if source.decoder is not None:
@@ -38,6 +40,13 @@ def text_to_text(backbone: str) -> TextToText:
         return TextToText("", first_token(tokenizer), {})
     config = load_config(backbone)
     check_kind(backbone, "text-to-text", config)
+    start = getattr(config, "decoder_start_token_id", None)
+    if start is None:
+        raise BackboneError(
+            f"The config.json of {backbone} does not say with which token it begins to write. "
+            'Add its id there as "decoder_start_token_id"; in T5 it is that of <pad>, in BART of '
+            "</s>."
+        )
     exported = metadata(backbone)
     spec = source.spec
     prefix = exported.get("encoding", {}).get("prefix")
@@ -47,7 +56,7 @@ def text_to_text(backbone: str) -> TextToText:
     if spec is not None and spec.language_code is not None and not exported:
         code = load_tokenizer(backbone).convert_tokens_to_ids(spec.language_code)
         known["forced_bos_token_id"] = code
-    return TextToText(str(prefix), int(config.decoder_start_token_id), known)
+    return TextToText(str(prefix), int(start), known)
 
 
 __all__ = ["TextToText", "text_to_text"]

@@ -47,11 +47,14 @@ Given = str | DocumentInput | Mapping[str, Any]
 def input_of(record: Mapping[str, Any]) -> DocumentInput:
     """The document of a dict with `source` (or `document` or `text`), and `id` if any.
 
+    One that is null is an empty document, as in the data to learn from.
+
     Raises:
         DataError: It lacks the text, or that is neither a string nor a list of sentences.
     """
-    found = next((name for name in _NAMES if name in record), None)
-    if found is None or record[found] is None:
+    there = [name for name in _NAMES if name in record]
+    found = next((name for name in there if record[name] is not None), there[0] if there else None)
+    if found is None:
         raise DataError(
             'Each object needs "source" (a string, or a list of sentences); this one has '
             f"{', '.join(map(str, record)) or 'nothing'}."

@@ -231,3 +231,11 @@ class SummarizationDataModule(SummaryDataModule):
             "labels": labels,
             "tokens": int(lengths.sum() + (labels != _IGNORED).sum()),
         }
+
+    def _collate_to_evaluate(
+        self, split: Split, features: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """A batch that also says which texts are `blank`: their summaries are empty."""
+        of = self._of_examples(split, features, ["sentence_starts"])
+        blank = [not starts for starts in of["sentence_starts"]]
+        return {**super()._collate_to_evaluate(split, features), "blank": blank}

@@ -4,11 +4,15 @@ Texts are cut into tokens on their own and the special tokens are put around the
 tokenizer itself does it; so special tokens are never cut off.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from zoo.data.frames import Frame, whole_backend
+
+#: Characters that are cut into tokens in one go; an encoding takes a hundred bytes a token.
+_CHARACTERS_AT_ONCE = 1_000_000
 
 
 class Cut(NamedTuple):
@@ -80,8 +84,8 @@ def encode_sources(
             f"{frame.size} special ones and {taken} of the prefix."
         )
     # With the prefix in one piece: some tokenizers treat the beginning of a text in their own way.
-    encodings = backend.encode_batch([prefix + text for text in texts], add_special_tokens=False)
-    return [_cut(one.ids, frame.parts[0], frame.parts[1], room) for one in encodings]
+    cut = partial(_cut, before=frame.parts[0], after=frame.parts[1], room=room)
+    return [cut(ids) for ids in _ids([prefix + text for text in texts], backend)]
 
 
 def encode_targets(
@@ -104,8 +108,20 @@ def encode_targets(
         raise ValueError(
             f"max_target_length={max_length} leaves no room beside {ends.size} special tokens."
         )
-    encodings = whole_backend(tokenizer).encode_batch(list(texts), add_special_tokens=False)
-    return [_cut(one.ids, ends.before, ends.after, room) for one in encodings]
+    cut = partial(_cut, before=ends.before, after=ends.after, room=room)
+    return [cut(ids) for ids in _ids(texts, whole_backend(tokenizer))]
+
+
+def _ids(texts: Sequence[str], backend: Any) -> Iterator[list[int]]:
+    """Whole token ids of each text, of few at once: what is cut off is never held for all."""
+    begin = characters = 0
+    for at, text in enumerate(texts):
+        characters += len(text)
+        if characters >= _CHARACTERS_AT_ONCE or at == len(texts) - 1:
+            some = list(texts[begin : at + 1])
+            for encoding in backend.encode_batch(some, add_special_tokens=False):
+                yield encoding.ids
+            begin, characters = at + 1, 0
 
 
 def _cut(ids: list[int], before: Sequence[int], after: Sequence[int], room: int) -> Cut:

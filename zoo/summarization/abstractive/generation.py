@@ -1,7 +1,7 @@
 """How summaries are written: the settings, all in one place, and the writing."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +35,49 @@ SETTINGS: Mapping[str, float | None] = {
     "forced_bos_token_id": 0,
     "forced_eos_token_id": 0,
 }
-_WHOLE = ("num_beams", "max_new_tokens", "min_new_tokens", "no_repeat_ngram_size")
+_WHOLE = (
+    *("num_beams", "max_new_tokens", "min_new_tokens"),
+    *("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
+    *("forced_bos_token_id", "forced_eos_token_id"),
+)
+#: Numbers above 0; transformers refuses whole ones while it writes.
+_FACTORS = ("repetition_penalty", "encoder_repetition_penalty")
 #: What only beam search reads.
 _OF_BEAMS = ("length_penalty", "early_stopping")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in value
+    )
+
+
+#: What the settings without a least value look like, and whether one does.
+_SHAPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "length_penalty": ("a number", _is_number),
+    "exponential_decay_length_penalty": (
+        "a list of the number of tokens after which it begins, and a factor",
+        lambda value: (
+            isinstance(value, list | tuple)
+            and len(value) == 2
+            and isinstance(value[0], int)
+            and all(map(_is_number, value))
+        ),
+    ),
+    "suppress_tokens": ("a list of token ids", _are_ids),
+    "bad_words_ids": (
+        "a list of lists of token ids",
+        lambda value: (
+            isinstance(value, list | tuple)
+            and bool(value)
+            and all(one and _are_ids(one) for one in value)
+        ),
+    ),
+}
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -57,14 +97,18 @@ def check_settings(settings: Mapping[str, Any]) -> None:
                 f"{', '.join(SETTINGS)}."
             )
         least = SETTINGS[name]
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if (least is not None and (not number or value < least)) or (
+        if (least is not None and (not _is_number(value) or value < least)) or (
             name in _WHOLE and not isinstance(value, int)
         ):
-            kind = "a whole number" if name in _WHOLE else "a number"
+            what = "a whole number" if name in _WHOLE else "a number"
             raise ZooError(
-                f"--model.generation.{name} {value!r} must be {kind} from {least:g} upward."
+                f"--model.generation.{name} {value!r} must be {what} from {least:g} upward."
             )
+        if name in _FACTORS and value == 0:
+            raise ZooError(f"--model.generation.{name} must be above 0; 1.0 is without effect.")
+        shape = _SHAPES.get(name)
+        if shape is not None and value is not None and not shape[1](value):
+            raise ZooError(f"--model.generation.{name} {value!r} must be {shape[0]}.")
     try:
         from transformers import GenerationConfig
 
@@ -86,8 +130,16 @@ def configure(model: Any, *, usual: Mapping[str, Any], asked: Mapping[str, Any])
         asked: The user's.
 
     Raises:
-        ZooError: A summary of as many tokens as asked for is more than the decoder can write.
+        ZooError: A summary of as many tokens as asked for is more than the decoder can write, or a
+            token id is none of its vocabulary.
     """
+    vocabulary = int(getattr(model.config, "decoder", model.config).vocab_size)
+    for name, token in _tokens_in(asked):
+        if token >= vocabulary:
+            raise ZooError(
+                f"--model.generation.{name} has the token id {token}, but the model knows only "
+                f"those below {vocabulary}."
+            )
     own = model.generation_config
     # Lengths that count the decoder's first token, as older checkpoints have them.
     lengths = {
@@ -126,11 +178,21 @@ def configure(model: Any, *, usual: Mapping[str, Any], asked: Mapping[str, Any])
 def _config(settings: Mapping[str, Any]) -> "GenerationConfig":
     from transformers import GenerationConfig
 
-    kept = dict(settings)
+    kept = {name: float(value) if name in _FACTORS else value for name, value in settings.items()}
     if kept["num_beams"] == 1:
         # Without beams they are without effect, and transformers refuses to save them.
         kept = {name: value for name, value in kept.items() if name not in _OF_BEAMS}
     return GenerationConfig(**kept)
+
+
+def _tokens_in(settings: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Token ids among settings, each with its setting's name."""
+    for name in ("forced_bos_token_id", "forced_eos_token_id"):
+        if settings.get(name) is not None:
+            yield name, settings[name]
+    yield from (("suppress_tokens", one) for one in settings.get("suppress_tokens") or ())
+    for words in settings.get("bad_words_ids") or ():
+        yield from (("bad_words_ids", one) for one in words)
 
 
 def _most_tokens(config: "PreTrainedConfig") -> int | None:

@@ -218,21 +218,10 @@ class SummarizationTask(FineTuningTask):
         ids = write(self.net, batch, beams=beams)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         # A model writes something even of nothing.
-        nothing = torch.tensor(self._nothing, device=batch["input_ids"].device)
-        width = len(nothing)
-        lengths = batch["attention_mask"].sum(dim=1)
-        if batch["input_ids"].shape[1] < width:
-            return [text.strip() for text in texts]
-        empty = (lengths == width) & (batch["input_ids"][:, :width] == nothing).all(dim=1)
         return [
-            "" if is_empty else text.strip()
-            for text, is_empty in zip(texts, empty.tolist(), strict=True)
+            "" if is_blank else text.strip()
+            for text, is_blank in zip(texts, batch["blank"], strict=True)
         ]
-
-    @cached_property
-    def _nothing(self) -> list[int]:
-        """What the model reads of an empty text."""
-        return self._encoded([""])[0][0]
 
     def _encoded(self, sources: Sequence[str]) -> list[tuple[list[int], int]]:
         """Token ids of texts, and how many tokens of each were cut off."""
@@ -300,19 +289,24 @@ class SummarizationTask(FineTuningTask):
         with self.evaluating():
             for documents in portions(as_inputs(inputs)):
                 encoded = self._encoded([one.source for one in documents])
-                summaries = self._summaries([ids for ids, _ in encoded], batch_size)
+                rows = [ids for ids, _ in encoded]
+                blank = [not one.source.strip() for one in documents]
+                summaries = self._summaries(rows, blank, batch_size)
                 found += [
                     SummaryPrediction(one.source, summary, cut, one.id)
                     for one, summary, (_, cut) in zip(documents, summaries, encoded, strict=True)
                 ]
         return SummaryPredictions(found)
 
-    def _summaries(self, rows: Sequence[list[int]], batch_size: int) -> Iterator[str]:
+    def _summaries(
+        self, rows: Sequence[list[int]], blank: Sequence[bool], batch_size: int
+    ) -> Iterator[str]:
         order = sorted(range(len(rows)), key=lambda number: -len(rows[number]))
         found: dict[int, str] = {}
         for at in range(0, len(order), batch_size):
             numbers = order[at : at + batch_size]
             batch = self.on_device(self._batch([rows[number] for number in numbers]))
+            batch["blank"] = [blank[number] for number in numbers]
             found.update(zip(numbers, self._written(batch, beams=True), strict=True))
         return (found[number] for number in range(len(rows)))
 

@@ -179,15 +179,24 @@ class ExtractiveSummarizationDataModule(SummaryDataModule):
     def _collate_to_evaluate(
         self, split: Split, features: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
-        """A batch that also holds texts, their sentences and the references."""
+        """A batch that also holds texts, their sentences and the references.
+
+        Texts and sentences stand with the last window of a text, which completes it: with each of
+        hundreds of windows they would take longer to move than the windows to read.
+        """
+        last = [row["window"] == row["windows"] - 1 for row in features]
+        completing = [row for row, is_last in zip(features, last, strict=True) if is_last]
         names = ["source", "sentence_starts", "sentence_ends"]
-        of = self._of_examples(split, features, names)
-        spans = [
-            list(zip(*ends, strict=True))
-            for ends in zip(of["sentence_starts"], of["sentence_ends"], strict=True)
-        ]
+        of = self._of_examples(split, completing, names) if completing else {}
+        columns = iter(zip(*of.values(), strict=True))
+        source: list[str] = []
+        spans: list[list[tuple[int, int]]] = []
+        for is_last in last:
+            text, starts, ends = next(columns) if is_last else ("", [], [])
+            source.append(text)
+            spans.append(list(zip(starts, ends, strict=True)))
         batch = super()._collate_to_evaluate(split, features)
-        return {**batch, "source": of["source"], "spans": spans}
+        return {**batch, "source": source, "spans": spans}
 
 
 def _spans(example: Mapping[str, Any]) -> list[tuple[int, int]]:
