@@ -81,12 +81,14 @@ def _task(folder: str) -> "FineTuningTask":
     from zoo import backbones
 
     model = backbones.model_folder(folder)
-    family = backbones.metadata(str(model)).get("family", "ner")
-    if family not in FAMILIES:
+    family = backbones.metadata(str(model)).get("family")
+    if family is not None and family not in FAMILIES:
         raise RunError(
             f"The model in {model} is of the family {family!r}, which is not known here."
         )
-    classes: list[type[FineTuningTask]] = [getattr(zoo, name) for name in FAMILIES[family]]
+    # A folder from elsewhere does not say its family: its head does.
+    names = [name for one in ([family] if family else FAMILIES) for name in FAMILIES[one]]
+    classes: list[type[FineTuningTask]] = [getattr(zoo, name) for name in names]
     heads = (one for one in classes if backbones.head_labels(str(model), one.head) is not None)
     return next(heads, classes[0]).from_run(model)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -181,6 +182,20 @@ def test_an_encoder_cannot_write_and_the_message_says_what_can(
 ) -> None:
     assert main([RECIPES["abstractive"], *flags["abstractive"], "--model.backbone=minilm-l6"]) == 2
     assert "minilm-l6-2-minilm-l6" in capsys.readouterr().err
+
+
+def test_a_folder_from_elsewhere_predicts_by_its_head(
+    flags: dict[str, list[str]], tiny: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import AutoModelForSeq2SeqLM
+
+    folder = Path("foreign")
+    shutil.copytree(tiny("t5"), folder)
+    AutoModelForSeq2SeqLM.from_pretrained(folder).save_pretrained(folder)
+    Path("one.txt").write_text("ada lived in london .\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["predict", "foreign", "one.txt"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) >= {"summary"}
 
 
 @pytest.mark.slow

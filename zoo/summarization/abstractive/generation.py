@@ -182,7 +182,11 @@ def _config(settings: Mapping[str, Any]) -> "GenerationConfig":
     if kept["num_beams"] == 1:
         # Without beams they are without effect, and transformers refuses to save them.
         kept = {name: value for name, value in kept.items() if name not in _OF_BEAMS}
-    return GenerationConfig(**kept)
+    try:
+        return GenerationConfig(**kept)
+    except ValueError as error:
+        # Settings that each make sense, but not with those that the checkpoint brings.
+        raise ZooError(f"--model.generation: {str(error).strip()}") from error
 
 
 def _tokens_in(settings: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
