@@ -125,8 +125,8 @@ def tie(model: Any, *, backbone: str, equal: bool = True) -> None:
     """
     if model.config.model_type != "encoder-decoder":
         raise BackboneError(
-            f"--model.tie_weights is for a warm start A-2-A; {backbone} was pretrained as an "
-            "encoder-decoder."
+            f"--model.tie_weights true is for a warm start A-2-A; {backbone} was pretrained as an "
+            "encoder-decoder. Give --model.tie_weights false."
         )
     theirs = dict(model.decoder.base_model.named_parameters())
     for name, parameter in list(model.encoder.named_parameters()):
