@@ -17,28 +17,23 @@ from zoo.summarization.abstractive.generation import check_settings, configure, 
 from zoo.summarization.abstractive.prediction import SummaryPrediction, SummaryPredictions
 from zoo.summarization.evaluation import ScoredSummary, scored
 from zoo.summarization.inputs import (
-    DocumentInput,
     Given,
     as_inputs,
-    input_of,
     portions,
 )
 from zoo.summarization.metrics import SummaryScores
-from zoo.summarization.report import report
-from zoo.tracking.report import TaskReport
+from zoo.summarization.task import SummaryTask
 from zoo.training.optimization import Schedule
-from zoo.training.task import FineTuningTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from zoo.summarization.rouge import RougeIn
 
 #: Target tokens of this id are no targets.
 _IGNORED = -100
 
 
-class SummarizationTask(FineTuningTask):
+class SummarizationTask(SummaryTask):
     """Summaries written by any encoder-decoder, or by an encoder warm-started into one.
 
     In a notebook::
@@ -73,9 +68,7 @@ class SummarizationTask(FineTuningTask):
             what an exported model was trained with.
     """
 
-    family = "summarization"
     head = "text-to-text"
-    monitor = "val/rougeL"
 
     def __init__(
         self,
@@ -115,7 +108,6 @@ class SummarizationTask(FineTuningTask):
         self.max_length = max_length
         self._prefix = prefix
         self.metrics = torch.nn.ModuleDict({"val": SummaryScores(), "test": SummaryScores()})
-        self._rouge_in: RougeIn = "words"
 
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
         model = backbones.load_model(
@@ -232,38 +224,6 @@ class SummarizationTask(FineTuningTask):
             max_length=self.max_length or backbones.max_length_of(self.backbone),
         )
         return [(one.ids, one.cut) for one in found]
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the scores."""
-        self._log_scores("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the scores."""
-        self._log_scores("test")
-
-    def _log_scores(self, split: Literal["val", "test"]) -> None:
-        metric: Any = self.metrics[split]
-        scores = metric.compute()
-        metric.reset()
-        self.log_scores(split, scores)
-
-    def report(self, predictions: Sequence[ScoredSummary], examples: Any) -> TaskReport:
-        """Tables and texts for the report of a test.
-
-        Args:
-            predictions: What `test_step` returned, of all processes, in any order.
-            examples: The table of test examples.
-        """
-        return report(predictions, examples, rouge_in=self._rouge_in)
-
-    @classmethod
-    def input_of(cls, record: Mapping[str, Any]) -> DocumentInput:
-        """The document of an object of a .jsonl file.
-
-        Raises:
-            DataError: It has none.
-        """
-        return input_of(record)
 
     @torch.inference_mode()
     def predict(

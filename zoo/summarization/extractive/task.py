@@ -29,15 +29,12 @@ from zoo.summarization.inputs import (
     DocumentInput,
     Given,
     as_inputs,
-    input_of,
     portions,
     texts,
 )
 from zoo.summarization.metrics import SummaryScores
-from zoo.summarization.report import report
-from zoo.tracking.report import TaskReport
+from zoo.summarization.task import SummaryTask
 from zoo.training.optimization import Schedule
-from zoo.training.task import FineTuningTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
 _SELECTION = ("max_sentences", "max_words", "block_trigrams")
 
 
-class ExtractiveSummarizationTask(FineTuningTask):
+class ExtractiveSummarizationTask(SummaryTask):
     """Summaries made of a text's own sentences, which an encoder scores in their context.
 
     In a notebook::
@@ -80,9 +77,7 @@ class ExtractiveSummarizationTask(FineTuningTask):
             was trained with.
     """
 
-    family = "summarization"
     head = "token-classification"
-    monitor = "val/rougeL"
 
     def __init__(
         self,
@@ -123,7 +118,6 @@ class ExtractiveSummarizationTask(FineTuningTask):
         self.overlap = overlap
         self.metrics = torch.nn.ModuleDict({"val": SummaryScores(), "test": SummaryScores()})
         self._waiting = Waiting()
-        self._rouge_in: Literal["words", "characters"] = "words"
 
     @property
     def calibration(self) -> dict[str, Any]:
@@ -216,38 +210,6 @@ class ExtractiveSummarizationTask(FineTuningTask):
 
     on_test_epoch_start = on_validation_epoch_start
     on_predict_epoch_start = on_validation_epoch_start
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the scores."""
-        self._log_scores("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the scores."""
-        self._log_scores("test")
-
-    def _log_scores(self, split: Literal["val", "test"]) -> None:
-        metric: Any = self.metrics[split]
-        scores = metric.compute()
-        metric.reset()
-        self.log_scores(split, scores)
-
-    def report(self, predictions: Sequence[ScoredSummary], examples: Any) -> TaskReport:
-        """Tables and pictures for the report of a test.
-
-        Args:
-            predictions: What `test_step` returned, of all processes, in any order.
-            examples: The table of test examples.
-        """
-        return report(predictions, examples, rouge_in=self._rouge_in)
-
-    @classmethod
-    def input_of(cls, record: Mapping[str, Any]) -> DocumentInput:
-        """The document of an object of a .jsonl file.
-
-        Raises:
-            DataError: It has none.
-        """
-        return input_of(record)
 
     @torch.inference_mode()
     def predict(
