@@ -2,9 +2,11 @@
 
 import html
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
+
+from zoo.training.predictions import Predictions
 
 
 @dataclass  # not frozen: Lightning's `predict` would refuse it
@@ -155,32 +157,11 @@ class RegressionPrediction(Prediction):
         return [(f"{self.value:.4g}", None)]
 
 
-class ClassificationPredictions(Sequence[Any]):
+class ClassificationPredictions(Predictions[Any]):
     """Predictions in the order of the input; notebooks show them as a table."""
 
     #: Longest table in a notebook.
     ROWS = 100
-
-    def __init__(self, predictions: Sequence[Prediction]):
-        self._predictions = list(predictions)
-
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> "ClassificationPredictions": ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return ClassificationPredictions(self._predictions[index])
-        return self._predictions[index]
-
-    def __len__(self) -> int:
-        return len(self._predictions)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._predictions)
-
-    def __repr__(self) -> str:
-        return f"ClassificationPredictions({self._predictions!r})"
 
     def _repr_html_(self) -> str:
         more = len(self) - self.ROWS

@@ -1,9 +1,10 @@
 """What prediction gives back: entities with their place in the text, and a picture in notebooks."""
 
 import html
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, overload
+from typing import Any
+
+from zoo.training.predictions import Predictions
 
 #: Background colours of entity types, in the order in which types appear (lightened Okabe-Ito).
 _COLOURS = ("#fbd38d", "#a5d8f3", "#a7e3cf", "#f3c6dd", "#f5ec9a", "#c9d5ea", "#f2b8a0", "#dddddd")
@@ -76,29 +77,8 @@ class NERPrediction:
         return _paragraph(self, {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(types)})
 
 
-class NERPredictions(Sequence[NERPrediction]):
+class NERPredictions(Predictions[NERPrediction]):
     """Predictions in the order of the input; notebooks show their entities in colour."""
-
-    def __init__(self, predictions: Sequence[NERPrediction]):
-        self._predictions = list(predictions)
-
-    @overload
-    def __getitem__(self, index: int) -> NERPrediction: ...
-    @overload
-    def __getitem__(self, index: slice) -> "NERPredictions": ...
-    def __getitem__(self, index: int | slice) -> "NERPrediction | NERPredictions":
-        if isinstance(index, slice):
-            return NERPredictions(self._predictions[index])
-        return self._predictions[index]
-
-    def __len__(self) -> int:
-        return len(self._predictions)
-
-    def __iter__(self) -> Iterator[NERPrediction]:
-        return iter(self._predictions)
-
-    def __repr__(self) -> str:
-        return f"NERPredictions({self._predictions!r})"
 
     def _repr_html_(self) -> str:
         types = dict.fromkeys(entity.type for one in self for entity in one.entities)

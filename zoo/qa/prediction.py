@@ -1,9 +1,11 @@
 """What prediction gives back: answers with their places, and a marked text in notebooks."""
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
+
+from zoo.training.predictions import Predictions
 
 
 class Scores(NamedTuple):
@@ -142,32 +144,11 @@ class QAPrediction:
         return _shown(self)
 
 
-class QAPredictions(Sequence[QAPrediction]):
+class QAPredictions(Predictions[QAPrediction]):
     """Predictions in the order of the input; notebooks show each question on its marked text."""
 
     #: Most questions shown in a notebook.
     SHOWN = 50
-
-    def __init__(self, predictions: Sequence[QAPrediction]):
-        self._predictions = list(predictions)
-
-    @overload
-    def __getitem__(self, index: int) -> QAPrediction: ...
-    @overload
-    def __getitem__(self, index: slice) -> "QAPredictions": ...
-    def __getitem__(self, index: int | slice) -> "QAPrediction | QAPredictions":
-        if isinstance(index, slice):
-            return QAPredictions(self._predictions[index])
-        return self._predictions[index]
-
-    def __len__(self) -> int:
-        return len(self._predictions)
-
-    def __iter__(self) -> Iterator[QAPrediction]:
-        return iter(self._predictions)
-
-    def __repr__(self) -> str:
-        return f"QAPredictions({self._predictions!r})"
 
     def _repr_html_(self) -> str:
         more = len(self) - self.SHOWN

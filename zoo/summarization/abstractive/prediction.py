@@ -1,9 +1,10 @@
 """What prediction gives back: summaries, shown beside their texts in notebooks."""
 
 import html
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
+
+from zoo.training.predictions import Predictions
 
 
 @dataclass  # not frozen: Lightning's `predict` would refuse it
@@ -34,32 +35,11 @@ class SummaryPrediction:
         return _shown(self)
 
 
-class SummaryPredictions(Sequence[SummaryPrediction]):
+class SummaryPredictions(Predictions[SummaryPrediction]):
     """Predictions in the order of the input; notebooks show each summary above its text."""
 
     #: Most texts shown in a notebook.
     SHOWN = 20
-
-    def __init__(self, predictions: Sequence[SummaryPrediction]):
-        self._predictions = list(predictions)
-
-    @overload
-    def __getitem__(self, index: int) -> SummaryPrediction: ...
-    @overload
-    def __getitem__(self, index: slice) -> "SummaryPredictions": ...
-    def __getitem__(self, index: int | slice) -> "SummaryPrediction | SummaryPredictions":
-        if isinstance(index, slice):
-            return SummaryPredictions(self._predictions[index])
-        return self._predictions[index]
-
-    def __len__(self) -> int:
-        return len(self._predictions)
-
-    def __iter__(self) -> Iterator[SummaryPrediction]:
-        return iter(self._predictions)
-
-    def __repr__(self) -> str:
-        return f"SummaryPredictions({self._predictions!r})"
 
     def _repr_html_(self) -> str:
         more = len(self) - self.SHOWN
