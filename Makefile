@@ -15,7 +15,7 @@ setup: $(INSTALLED) ## Make .venv and install the project in it (nothing to do w
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,notebooks]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,notebooks,export,serve,search]'
 	@touch $@
 
 check: $(INSTALLED) ## Check format, lint and types
