@@ -3,7 +3,8 @@
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from recipes import catalog
@@ -64,18 +65,9 @@ def _main(arguments: list[str]) -> int:
         print(f"lightning-text-zoo {__version__}")  # noqa: T201
         return 0
     first, rest = arguments[0], arguments[1:]
-    if first == "backbones":
-        from recipes.backbones import main as backbones
-
-        return backbones(rest)
-    if first == "predict":
-        from recipes.predict import main as predict
-
-        return predict(rest)
-    if first == "compare":
-        from recipes.compare import main as compare
-
-        return compare(rest)
+    if first in catalog.VERBS:
+        verb: Callable[[Sequence[str]], int] = import_module(f"recipes.{first}").main
+        return verb(rest)
     if first.startswith("-"):
         raise ZooError(
             f"The recipe's name comes first, then {first}: python -m recipes NAME {first} ..."

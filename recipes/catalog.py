@@ -10,7 +10,7 @@ from zoo.errors import ZooError
 #: The recipe that the bare name of a task stands for.
 DEFAULT = "sample"
 
-#: Words that are commands and so no recipe may be called like them.
+#: Commands, each the `main` of the module of its name here; no recipe may be called like one.
 VERBS = {
     "backbones": "list the pretrained models that --model.backbone takes by name",
     "compare": "runs side by side: scores with intervals, significance, errors",
@@ -29,6 +29,9 @@ SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
+
+#: Files beside the recipes that are none: the space that a search goes through.
+_NOT_RECIPES = ("sweep",)
 
 _HERE = Path(__file__).resolve().parent
 
@@ -54,7 +57,8 @@ class Recipe:
 
 def recipes() -> Iterator[Recipe]:
     """All shipped recipes, the default of each task first."""
-    paths = sorted(_HERE.glob("*/*.yaml"), key=lambda p: (p.parent.name, p.stem != DEFAULT, p.stem))
+    files = (path for path in _HERE.glob("*/*.yaml") if path.stem not in _NOT_RECIPES)
+    paths = sorted(files, key=lambda p: (p.parent.name, p.stem != DEFAULT, p.stem))
     for path in paths:
         yield Recipe(f"{path.parent.name}/{path.stem}", path)
 
