@@ -1,6 +1,7 @@
 """`python -m recipes serve FOLDER`: a trained model as a local page and a JSON endpoint."""
 
 import argparse
+import contextlib
 import ipaddress
 import logging
 import signal
@@ -125,11 +126,10 @@ def _serve(uvicorn: Any, app: "FastAPI", listening: socket.socket) -> None:
     )
     logging.getLogger("uvicorn.error").addHandler(logging.NullHandler())
     server = _server(uvicorn, config, listening)
-    try:
+    # What stopped it is raised again once everything was answered: it has been heeded.
+    with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
-    except KeyboardInterrupt:
-        # What stopped it comes again after everything was answered: it has been heeded.
-        sys.stdout.write("stopped\n")
+    sys.stdout.write("stopped\n")
 
 
 def _server(uvicorn: Any, config: "uvicorn.Config", listening: socket.socket) -> "uvicorn.Server":
