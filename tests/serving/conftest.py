@@ -102,6 +102,15 @@ def task_of(model_of: Callable[[str], Path]) -> Callable[[str], FineTuningTask]:
     return make
 
 
+def nearly(value: Any) -> Any:
+    """What equals a prediction up to the last digits, which hang on what shares its batch."""
+    if isinstance(value, float):
+        return pytest.approx(value, abs=2e-4)
+    if isinstance(value, dict):
+        return {name: nearly(one) for name, one in value.items()}
+    return [nearly(one) for one in value] if isinstance(value, list) else value
+
+
 @contextlib.contextmanager
 def listening(app: Any) -> Iterator[str]:
     """The address of a real server in a thread of this process."""

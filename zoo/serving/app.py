@@ -140,7 +140,8 @@ async def _unless_gone(request: Request, waiting: "Sequence[asyncio.Future[Any]]
     gone = asyncio.create_task(_disconnected(request))
     outcomes = asyncio.gather(*waiting, return_exceptions=True)
     try:
-        await asyncio.wait({gone, outcomes}, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {gone, outcomes}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if not outcomes.done():
             raise ClientDisconnect
         return list(outcomes.result())
