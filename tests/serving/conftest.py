@@ -67,24 +67,28 @@ def model_of(
 
     def make(kind: str) -> Path:
         if kind not in made:
-            from zoo.tracking.export import export_model
-
-            name, architecture, arguments, metadata = _KINDS[kind]
-            task: FineTuningTask = getattr(zoo, name)(str(tiny(architecture)), **arguments)
-            task.configure_model()
-            generator = torch.Generator().manual_seed(3)
-            with torch.no_grad():
-                for parameter in task.net.parameters():
-                    parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
-            folder = tmp_path_factory.mktemp("served") / kind
-            known = {"family": task.family, "backbone": "tiny", **metadata}
-            if task.calibration:
-                known["calibration"] = task.calibration
-            export_model(task, folder, metadata=known)
-            made[kind] = folder
+            made[kind] = write_model(kind, tiny, tmp_path_factory.mktemp("served") / kind)
         return made[kind]
 
     return make
+
+
+def write_model(kind: str, tiny: Callable[[str], Path], folder: Path) -> Path:
+    """Write the model of a kind of task, as a run exports it."""
+    from zoo.tracking.export import export_model
+
+    name, architecture, arguments, metadata = _KINDS[kind]
+    task: FineTuningTask = getattr(zoo, name)(str(tiny(architecture)), **arguments)
+    task.configure_model()
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in task.net.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    known = {"family": task.family, "backbone": "tiny", **metadata}
+    if task.calibration:
+        known["calibration"] = task.calibration
+    export_model(task, folder, metadata=known)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,9 @@ def test_an_answer_is_what_the_task_predicts(kind: str, task_of: TaskOf) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("text", ["", " \n", "\0", "a\0b\x1f", "👩‍🚀" * 50, "\u202e\ufeff\u0301", "同样 的"])
+@pytest.mark.parametrize(
+    "text", ["", " \n", "\0", "a\0b\x1f", "👩‍🚀" * 50, "\u202e\ufeff\u0301", "同样 的"]
+)
 def test_odd_texts_are_answered(kind: str, text: str, task_of: TaskOf) -> None:
     record = {name: value if name == "id" else text for name, value in RECORDS[kind].items()}
     with client_of(task_of(kind)) as client:
@@ -323,9 +325,7 @@ def test_more_requests_at_a_time_than_may_be_are_refused_unread(task_of: TaskOf)
         ({"Host": "localhost", "Sec-Fetch-Site": "none"}, 200),
     ],
 )
-def test_pages_of_others_cannot_ask(
-    headers: dict[str, str], status: int, task_of: TaskOf
-) -> None:
+def test_pages_of_others_cannot_ask(headers: dict[str, str], status: int, task_of: TaskOf) -> None:
     with client_of(task_of("ner")) as client:
         reply = client.post("/predict", json={"text": "a"}, headers=headers)
     assert reply.status_code == status
