@@ -13,9 +13,15 @@ from zoo.errors import ZooError
 from zoo.serving.limits import Limits
 from zoo.serving.reading import inputs_of
 from zoo.serving.wire import RequestError
+from zoo.training.task import FineTuningTask
 
 LIMITS = Limits(max_characters=100, max_queue=8)
-TASKS = [zoo.NERTask, zoo.ClassificationTask, zoo.QATask, zoo.SummarizationTask]
+TASKS: list[type[FineTuningTask]] = [
+    zoo.NERTask,
+    zoo.ClassificationTask,
+    zoo.QATask,
+    zoo.SummarizationTask,
+]
 
 
 def text_of(record: Mapping[str, Any]) -> Any:
@@ -56,6 +62,7 @@ def test_one_object_is_one_input_and_a_list_of_them_is_several() -> None:
         (b'[{"text": "a"}]', 422, "this is a list"),
         (b"true", 422, "this is true or false"),
         (b"{}", 422, '"text" (a string)'),
+        (b'{"%s": 1}' % (b"a" * 9999), 422, "this one has aaaa"),
         (b'{"text": 1}', 422, '"text" (a string)'),
         (b'{"text": null}', 422, '"text" (a string)'),
         (b'{"tokens": ["a", 1]}', 422, '"tokens" (a list of strings)'),
@@ -134,7 +141,7 @@ def test_any_body_is_read_or_refused_for_every_task(body: bytes) -> None:
 )
 def test_limits_that_make_no_sense_are_refused_by_the_name_of_their_flag(setting: str) -> None:
     with pytest.raises(ZooError, match=f"--{setting} -1 is too small"):
-        Limits(**{setting: -1})  # type: ignore[arg-type]
+        Limits(**{setting: -1})
 
 
 def test_the_longest_body_holds_the_longest_text_however_it_is_written() -> None:

@@ -12,6 +12,8 @@ from zoo.serving.limits import Limits
 from zoo.serving.wire import RequestError
 
 _TOO_LARGE, _UNPROCESSABLE = 413, 422
+#: Characters of a sentence that a task says.
+_LONGEST = 250
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
@@ -119,7 +121,9 @@ def _input(
     try:
         return input_of(record)
     except DataError as error:
-        raise RequestError(_UNPROCESSABLE, f"{place}{error}") from None
+        sentence = str(error)  # may name all that was sent
+        cut = sentence if len(sentence) <= _LONGEST else f"{sentence[:_LONGEST]}…"
+        raise RequestError(_UNPROCESSABLE, f"{place}{cut}") from None
     except RecursionError:
         raise RequestError(_UNPROCESSABLE, f"{place}It is nested too deeply.") from None
 
@@ -135,23 +139,22 @@ def _parsed(body: bytes) -> Any:
         raise RequestError(400, "The body is empty; send a JSON object.")
     try:
         content = json.loads(text, parse_constant=_no_number)
+        # JSON can write half of a surrogate pair, which no tokenizer accepts.
+        if "\\ud" in text.lower():
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
     except json.JSONDecodeError as error:
         raise RequestError(
             400, f"Broken JSON ({error.msg}, line {error.lineno}, column {error.colno})."
+        ) from None
+    except UnicodeEncodeError:
+        raise RequestError(
+            400,
+            r"The text holds half of a surrogate pair (such as \ud83d), which is no character.",
         ) from None
     except RecursionError:
         raise RequestError(400, "The JSON is nested too deeply.") from None
     except ValueError as error:
         raise RequestError(400, f"Broken JSON ({str(error).split(':')[0]}).") from None
-    # JSON can write half of a surrogate pair, which no tokenizer accepts.
-    if "\\ud" in text.lower():
-        try:
-            json.dumps(content, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError:
-            raise RequestError(
-                400,
-                r"The text holds half of a surrogate pair (such as \ud83d), which is no character.",
-            ) from None
     return content
 
 
