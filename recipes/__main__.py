@@ -10,9 +10,6 @@ from pathlib import Path
 from recipes import catalog
 from zoo.errors import ZooError
 
-#: Exit status of a mistake that the user can mend.
-MISTAKE = 2
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a recipe or a verb; the exit status."""
@@ -32,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stdout.flush()
         print(f"error: {mistake}", file=sys.stderr)  # noqa: T201
-        return MISTAKE
+        return catalog.MISTAKE
 
 
 def _mistake(error: BaseException) -> str | None:
@@ -89,6 +86,10 @@ def _main(arguments: list[str]) -> int:
     from zoo.tracking.quiet import quiet
 
     quiet()
+    if any(word.partition("=")[0] == "--seeds" for word in rest):
+        from recipes.seeds import run_seeds
+
+        return run_seeds(first, rest, subcommand=subcommand)
     return run(RecipeCLI.build(first, rest, subcommand=subcommand))
 
 

@@ -56,7 +56,7 @@ class RecordedRun:
     @cached_property
     def settings(self) -> dict[str, str]:
         """Settings by their flags, and what else the result depends on."""
-        found = {f"--{name}": _shown(value) for name, value in _flat(self.config)}
+        found = {f"--{name}": _shown(value) for name, value in flat_settings(self.config)}
         if self.folder.report.is_file():
             text = self.folder.report.read_text(encoding="utf-8", errors="replace")
             facts = facts_of(text)
@@ -222,12 +222,12 @@ def _time(run: RecordedRun) -> tuple[float, str]:
     return run.folder.predictions.stat().st_mtime, run.name
 
 
-def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def flat_settings(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     """Settings with the names of their flags: `init_args` is not typed."""
     for key, value in settings.items():
         name = before if key == "init_args" else f"{before}.{key}" if before else str(key)
         if isinstance(value, dict) and value:
-            yield from _flat(value, name)
+            yield from flat_settings(value, name)
         else:
             yield name, value
 
