@@ -101,7 +101,9 @@ def test_groups_that_are_alike_are_called_different_about_once_in_twenty() -> No
     for _ in range(2000):
         seeds = chance.normal(0.8, 0.03, size=(2, 5))
         of_test = chance.normal(0, 0.02)
-        wrong += difference_of_means(seeds[0], seeds[1] + of_test, 0.02**2).p < 0.05
+        p = difference_of_means(seeds[0], seeds[1] + of_test, 0.02**2).p
+        assert p is not None
+        wrong += p < 0.05
     assert 0.03 < wrong / 2000 < 0.06
 
 

@@ -41,7 +41,7 @@ def _render(template: str, comparison: "Comparison | GroupComparison", *, limit:
         lstrip_blocks=True,
     )
     environment.filters["short"] = _short
-    parts = _of_runs(comparison) if hasattr(comparison, "runs") else _of_groups(comparison)
+    parts = _parts(comparison)
     curves = curves_png(parts.pop("histories"), score=f"val/{comparison.main}")
     names, errors = comparison.letters, comparison.errors
     changes = (
@@ -63,9 +63,15 @@ def _render(template: str, comparison: "Comparison | GroupComparison", *, limit:
 
 def tables_of(comparison: "Comparison | GroupComparison") -> list[Table | None]:
     """Runs, settings, scores, costs and counts of examples, for the terminal."""
-    parts = _of_runs(comparison) if hasattr(comparison, "runs") else _of_groups(comparison)
+    parts = _parts(comparison)
     first, settings, costs = parts["tables"]
     return [first, settings, parts["scores"], costs, parts["counts"]]
+
+
+def _parts(comparison: "Comparison | GroupComparison") -> dict[str, Any]:
+    from zoo.tracking.comparison.comparison import Comparison
+
+    return _of_runs(comparison) if isinstance(comparison, Comparison) else _of_groups(comparison)
 
 
 def _of_runs(comparison: "Comparison") -> dict[str, Any]:
