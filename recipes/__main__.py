@@ -103,7 +103,8 @@ def _help() -> None:
         "usage: python -m recipes NAME [fit | validate | test | predict] [OVERRIDES]\n\n"
         "Without a subcommand a recipe fits, tests the best checkpoint and reports.\n"
         "OVERRIDES are flags such as --model.backbone roberta-base --data.train FILE\n"
-        "--trainer.max_epochs 5; `python -m recipes NAME --help` lists them.\n",
+        "--trainer.max_epochs 5; `python -m recipes NAME --help` lists them. --seeds 5 runs five\n"
+        "seeds and reports their mean and spread.\n",
         markup=False,
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -106,7 +106,8 @@ class _Group:
                     continue
                 _say(f"seed {seed} ({number} of {len(seeds)})")
                 status = children.run(self._command(seed), self._environment(seed))
-                if children.asked or status in (INTERRUPTED, -signal.SIGINT):
+                stopped = children.asked and not self._finished(seed)
+                if stopped or status in (INTERRUPTED, -signal.SIGINT):
                     self._record()
                     _say(f"\nStopped. Finished seeds are kept; go on:\n  {self._again(len(seeds))}")
                     return INTERRUPTED

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -226,7 +227,10 @@ def test_scores_that_a_seed_lacks_have_no_spread() -> None:
 
 @pytest.mark.slow
 def test_real_seeds_are_stopped_and_go_on_as_if_nothing_had_happened(
-    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wandb_records: Callable[[Path], list[Any]],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names, places = ("Ada", "Bob", "Cleo", "Dora"), ("London", "Paris", "Rome", "Bern", "Oslo")
@@ -288,5 +292,11 @@ def test_real_seeds_are_stopped_and_go_on_as_if_nothing_had_happened(
     configs = [yaml.safe_load(GROUP.run(seed).config.read_text()) for seed in (42, 43)]
     assert [one.pop("seed_everything") for one in configs] == [42, 43]
     assert configs[0] == configs[1]
+    for seed in (42, 43):
+        newest = max(GROUP.run(seed).path.glob("wandb/offline-run-*/run-*.wandb"))
+        (run,) = [
+            one.run for one in wandb_records(newest) if one.WhichOneof("record_type") == "run"
+        ]
+        assert (run.run_group, run.display_name) == ("group", f"group/seed-{seed}")
     losses = [GROUP.metrics(seed)["test/loss"] for seed in (42, 43)]
     assert losses[0] != losses[1], "another seed is another training"
