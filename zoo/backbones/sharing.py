@@ -71,8 +71,8 @@ def _materialise(model: "PreTrainedModel", device: torch.device) -> None:
             nn.init.normal_(module.weight, std=getattr(model.config, "initializer_range", 0.02))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+        elif callable(reset := getattr(module, "reset_parameters", None)):
+            reset()
         else:
             raise BackboneError(
                 f"{type(model).__name__} has a part ({type(module).__name__}) that cannot be put "
