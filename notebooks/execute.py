@@ -18,7 +18,7 @@ def execute(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         NotebookClient(
             notebook,
-            timeout=900,
+            timeout=6000,
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
         ).execute()
