@@ -28,6 +28,8 @@ FAMILIES = {
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
+#: Exit status of a mistake that the user can mend.
+MISTAKE = 2
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
 

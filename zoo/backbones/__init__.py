@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ProblemType,
         head_labels,
         load_config,
+        load_encoder,
         load_model,
         load_tokenizer,
         longest_input,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         positions_of,
         quiet_transformers,
     )
+    from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
     from zoo.backbones.warm_start import untied
     from zoo.backbones.writing import TextToText, text_to_text
@@ -38,6 +40,7 @@ __all__ = [
     "get",
     "head_labels",
     "load_config",
+    "load_encoder",
     "load_model",
     "load_tokenizer",
     "longest_input",
@@ -47,6 +50,7 @@ __all__ = [
     "names",
     "output_layer",
     "positions_of",
+    "put_on_encoder",
     "quiet_transformers",
     "register",
     "resolve",
@@ -61,6 +65,7 @@ _LAZY = {
             "ProblemType",
             "head_labels",
             "load_config",
+            "load_encoder",
             "load_model",
             "load_tokenizer",
             "longest_input",
@@ -75,6 +80,7 @@ _LAZY = {
         ("METADATA_FILE", "metadata", "model_folder", "resolve"), "zoo.backbones.sources"
     ),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
+    "put_on_encoder": "zoo.backbones.sharing",
     "untied": "zoo.backbones.warm_start",
 }
 
