@@ -15,6 +15,7 @@ VERBS = {
     "backbones": "list the pretrained models that --model.backbone takes by name",
     "compare": "runs side by side: scores with intervals, significance, errors",
     "predict": "use a trained model on files or standard input",
+    "search": "try settings on this machine, and keep the best; `wandb agent` takes the same file",
 }
 
 #: The tasks of each family, by their names in `zoo`: told apart by the head.

@@ -1,6 +1,7 @@
 """What a recipe does when it is run: fit, test the best, report, say where things are."""
 
 import json
+import shlex
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -24,7 +25,7 @@ from zoo.tracking.plots import confusion_picture, curve_picture, curves_picture
 from zoo.tracking.report import ReportPage, TaskReport
 from zoo.tracking.run_folder import write_atomically
 from zoo.tracking.throughput import peak_memory_gib
-from zoo.tracking.wandb_logger import has_account
+from zoo.tracking.wandb_logger import RunLogger, has_account
 
 
 def run(cli: RecipeCLI) -> int:
@@ -266,7 +267,7 @@ def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str
     offline = cli.run_logger.offline_folder if cli.run_logger is not None else None
     if offline is not None:
         reason = "not reached" if has_account() else "no API key"
-        out.print(f"W&B      offline ({reason}); {program('wandb')} sync {shown(offline)}")
+        out.print(f"W&B      offline ({reason}); {_sync_command(cli.run_logger)}")
     if folder.model.exists():
         given, file = cli.datamodule.predict_example
         command = f"{program('python')} -m recipes predict {shown(folder.path)}"
@@ -281,9 +282,12 @@ def _say_where_online(cli: RecipeCLI) -> None:
     console().print(f"W&B      {logger.url}")
     if logger.offline_folder is not None:
         console().print(
-            "         not everything arrived there; send the rest: "
-            f"{program('wandb')} sync {shown(logger.offline_folder)}"
+            f"         not everything arrived there; send the rest: {_sync_command(logger)}"
         )
+
+
+def _sync_command(logger: RunLogger | None) -> str:
+    return "" if logger is None else shlex.join([program("wandb"), *logger.sync_command])
 
 
 def _data_facts(cli: RecipeCLI) -> dict[str, Any]:

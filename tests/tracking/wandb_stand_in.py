@@ -6,17 +6,25 @@ what the client asks for.
 """
 
 import base64
-import hashlib
 import json
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 #: The one key that the server knows; W&B wants 40 characters or more.
 KEY = "0123456789abcdef" * 3
 ENTITY = "someone"
+
+
+class _Quiet(ThreadingHTTPServer):
+    """Clients hang up when their run is over; that is no error."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing."""
 
 
 class StandIn:
@@ -37,8 +45,7 @@ class StandIn:
         #: What every answer is from now on, such as 503; None is the proper one.
         self.broken: int | None = None
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Quiet(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
@@ -56,6 +63,12 @@ class StandIn:
         """Go away: connections are refused from now on."""
         self._server.shutdown()
         self._server.server_close()
+
+    def artifacts_of(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The artifacts of a type, by their ids."""
+        return {
+            name: one for name, one in self.artifacts.items() if one["artifactTypeName"] == kind
+        }
 
     def rows(self, run: str) -> list[dict[str, Any]]:
         """A run's history in order, without W&B's own columns but for the step."""
@@ -175,7 +188,11 @@ class StandIn:
     def _UpsertBucket(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
         inserted = given["name"] not in self.runs
         run = self.runs.setdefault(given["name"], {"id": f"id-{given['name']}", "config": "{}"})
-        run.update({key: value for key, value in given.items() if value is not None and key != "id"})
+        run.update(
+            {key: value for key, value in given.items() if value is not None and key != "id"}
+        )
+        config = json.loads(run["config"])
+        run["config_values"] = {key: one["value"] for key, one in config.items()}
         bucket = {
             "id": run["id"],
             "name": given["name"],

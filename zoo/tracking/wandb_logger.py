@@ -127,6 +127,7 @@ class RunLogger(WandbLogger):
     def _start(self) -> Any:
         import wandb
         from wandb.errors import AuthenticationError, CommError, UsageError
+        from wandb.sdk.lib.runid import generate_id
 
         assert self._record is not None
         options = dict(self._wandb_init)
@@ -152,6 +153,10 @@ class RunLogger(WandbLogger):
                     f"({_first_line(error)})."
                 )
                 self._offline, mode = True, "offline"
+                # W&B's process holds on to the id that it could not begin with.
+                options["id"] = generate_id()
+                if self._before is None:
+                    self._record.id = options["id"]
         options["resume"] = None  # what it goes on from is not on disk in W&B's format
         return wandb.init(**options, mode=mode, settings=settings)
 
@@ -238,9 +243,7 @@ class RunLogger(WandbLogger):
             folder: The exported model.
             facts: Task, backbone, scores, data.
         """
-        self._log_artifact(
-            model_artifact(name, folder, facts, upload=self.upload_model), use=False
-        )
+        self._log_artifact(model_artifact(name, folder, facts, upload=self.upload_model), use=False)
 
     def _log_artifact(self, artifact: Any, *, use: bool) -> None:
         run = self.experiment
@@ -263,6 +266,20 @@ class RunLogger(WandbLogger):
         if not self._offline and not (self.finished and not self.arrived):
             return None
         return Path(str(self._experiment.dir)).parent
+
+    @property
+    def sync_command(self) -> list[str]:
+        """What follows `wandb` to send a run that is not, or not all, at the server."""
+        from zoo.tracking.console import shown
+
+        folder = self.offline_folder
+        if folder is None:
+            return []
+        options = [] if self._offline else ["--include-online"]
+        if self._before is not None and self._offline:
+            # With what it wrote before it was resumed: the parts are put together by the id.
+            folder, options = folder.parent, ["--id", str(self._record and self._record.id)]
+        return ["sync", *options, shown(folder)]
 
     @property
     def offline(self) -> bool:
