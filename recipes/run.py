@@ -1,6 +1,7 @@
 """What a recipe does when it is run: fit, test the best, report, say where things are."""
 
 import json
+import os
 import shlex
 import subprocess
 import time
@@ -268,7 +269,9 @@ def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str
             out.print(f"{label:<8} {shown(path)}")
     offline = cli.run_logger.offline_folder if cli.run_logger is not None else None
     if offline is not None:
-        reason = "not reached" if has_account() else "no API key"
+        chosen = os.environ.get("WANDB_MODE")
+        reason = f"WANDB_MODE={chosen}" if chosen else "no API key"
+        reason = "no answer" if has_account() else reason
         out.print(f"W&B      offline ({reason}); {_sync_command(cli.run_logger)}")
     if folder.model.exists():
         given, file = cli.datamodule.predict_example

@@ -44,9 +44,9 @@ class Range:
         return value if self.quantum is None else self._rounded(value, self.quantum)
 
     def _rounded(self, value: float, quantum: float) -> float | int:
-        least, most = math.ceil(self.low / quantum), math.floor(self.high / quantum)
+        # 0.3 / 0.1 is a little below 3 in binary.
+        least, most = math.ceil(self.low / quantum - 1e-9), math.floor(self.high / quantum + 1e-9)
         count = min(max(round(value / quantum), least), most)
-        # 3 * 0.1 is not 0.3 in binary; the multiple is written with the quantum's digits.
         return count * quantum if isinstance(quantum, int) else float(f"{count * quantum:.10g}")
 
 

@@ -1,8 +1,10 @@
 """The search: Optuna chooses settings, a function tries them, a file keeps what came out."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -89,16 +91,13 @@ class Search:
                 load_if_exists=True,
             )
 
-    @property
-    def size(self) -> int | None:
-        """How many trials there are in all, of a grid."""
+    @cached_property
+    def grid(self) -> list[dict[str, str]] | None:
+        """All settings there are, of a grid; None of what is drawn by chance."""
         if self.space.method != "grid":
             return None
-        size = 1
-        for one in self.parameters.values():
-            assert isinstance(one, Choice)
-            size *= len(one.values)
-        return size
+        choices = [one.values for one in self.parameters.values() if isinstance(one, Choice)]
+        return [dict(zip(self.parameters, one, strict=True)) for one in product(*choices)]
 
     def run(self, trials: int, attempt: Try, after: Callable[[Tried], None]) -> None:
         """Go on until so many trials are over.
@@ -116,15 +115,20 @@ class Search:
         # A trial that was interrupted is still marked as running.
         begun = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         waiting = [Trial(self._study, one._trial_id) for one in begun]
-        wanted = trials if self.size is None else min(trials, self.size)
+        wanted = trials if self.grid is None else min(trials, len(self.grid))
         while len(self.tried()) < wanted:
             if waiting:
                 trial = waiting.pop(0)
             else:
-                self._study.sampler = self._sampler(len(self._study.get_trials(deepcopy=False)))
-                trial = self._study.ask()
+                trial = self._next(len(self._study.get_trials(deepcopy=False)))
             self._one(trial, attempt)
             after(next(one for one in self.tried() if one.number == trial.number))
+
+    def _next(self, number: int) -> "optuna.Trial":
+        self._study.sampler = self._sampler(number)
+        if self.grid is not None:
+            self._study.enqueue_trial(self.grid[number])
+        return self._study.ask()
 
     def _one(self, trial: "optuna.Trial", attempt: Try) -> None:
         from optuna.trial import TrialState
@@ -186,12 +190,7 @@ class Search:
         from optuna import samplers
 
         seed = self.seed + number
-        if self.space.method == "grid":
-            values: dict[str, Sequence[Any]] = {
-                name: one.values for name, one in self.parameters.items() if isinstance(one, Choice)
-            }
-            return samplers.GridSampler(values, seed=self.seed)
-        if self.space.method == "random":
+        if self.space.method in ("random", "grid"):
             return samplers.RandomSampler(seed=seed)
         return samplers.TPESampler(seed=seed, multivariate=True)
 
