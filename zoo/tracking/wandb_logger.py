@@ -185,33 +185,35 @@ class RunLogger(WandbLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """A row of history; of a resumed run only what it has not logged before it stopped."""
-        run = self.experiment
+        run, record = self.experiment, self._known()
         row = dict(metrics)
         if step is not None:
             if self._before is not None:
                 row = self._before.new_in(row, step)
             if not row:
                 return
-            self._record.count(row, step)
+            record.count(row, step)
             row["trainer/global_step"] = step
         self._log(row)
         if self.monitor in row and step is not None:
-            best = self._record.note_best(
-                row, step, monitor=str(self.monitor), mode=self.monitor_mode
-            )
+            best = record.note_best(row, step, monitor=str(self.monitor), mode=self.monitor_mode)
             run.summary.update(best)
         self._keep()
 
     def _log(self, row: Mapping[str, Any]) -> None:
         """A row of history, numbered on from those that a resumed run had before."""
-        run, record = self.experiment, self._record
+        run, record = self.experiment, self._known()
         at = max(record.rows, run.step)
         run.log(dict(row), step=at, commit=True)
         record.rows = at + 1
 
     def _keep(self) -> None:
         if not self.experiment.disabled:
-            self._record.write(self.folder)
+            self._known().write(self.folder)
+
+    def _known(self) -> WandbRecord:
+        assert self._record is not None, "made when the run is started"
+        return self._record
 
     @rank_zero_only
     def log_scores(self, metrics: Mapping[str, float]) -> None:

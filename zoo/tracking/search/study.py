@@ -128,7 +128,8 @@ class Search:
         self._study.sampler = self._sampler(number)
         if self.grid is not None:
             self._study.enqueue_trial(self.grid[number])
-        return self._study.ask()
+        trial: optuna.Trial = self._study.ask()
+        return trial
 
     def _one(self, trial: "optuna.Trial", attempt: Try) -> None:
         from optuna.trial import TrialState
