@@ -16,6 +16,7 @@ VERBS = {
     "compare": "runs side by side: scores with intervals, significance, errors",
     "predict": "use a trained model on files or standard input",
     "serve": "a trained model as a local page and a JSON endpoint",
+    "search": "try settings on this machine, and keep the best; `wandb agent` takes the same file",
 }
 
 #: The tasks of each family, by their names in `zoo`: told apart by the head.
