@@ -11,7 +11,7 @@ from recipes import catalog
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
-    from zoo.data.doctor.findings import Examination
+    from zoo.data.doctor.findings import Examination, Finding
 
 #: Exit status where there are errors.
 ERRORS = 1
@@ -81,15 +81,18 @@ def show(examination: "Examination", *, title: str) -> None:
     out.print(title, markup=False, style="bold")
     for table in examination.facts:
         print_table(Table(table.title, table.columns, table.rows))
+    kinds: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in examination.findings:
-        colour = _COLOURS[finding.severity]
-        line = Text.assemble((f"{finding.severity:<8}", colour), (finding.code, "bold"))
-        out.print(line)
-        out.print(f"  {finding.what}", markup=False)
-        for place in finding.places:
-            out.print(f"    {place}", markup=False, style="dim")
-        if finding.advice:
-            out.print(f"  -> {finding.advice}", markup=False)
+        key = (finding.severity, finding.code, finding.advice)
+        kinds.setdefault(key, []).append(finding)
+    for (severity, code, advice), findings in kinds.items():
+        out.print(Text.assemble((f"{severity:<9}", _COLOURS[severity]), (code, "bold")))
+        for finding in findings:
+            out.print(f"  {finding.what}", markup=False)
+            for place in finding.places:
+                out.print(f"      {place}", markup=False, style="dim")
+        if advice:
+            out.print(f"  -> {advice}", markup=False)
         out.print()
     counts = [
         f"{examination.count(one):,} {one}{'' if examination.count(one) == 1 else 's'}"

@@ -35,6 +35,9 @@ _LONG = 12
 #: Times that words must stand elsewhere in train, all tagged alike, for one that is not to stand
 #: out.
 _AGREEING = 10
+#: Words that begin no entity, and that end none. A full stop may end an abbreviation.
+_CLOSING = frozenset(",.;:!?)]}，。；：！？、）】》”’")
+_OPENING = frozenset(",;:([{，；：、（【《“‘")
 #: Files whose lines are records or rows and not words.
 _ROWS = {".jsonl", ".ndjson", ".json", ".jsonlines", ".csv", ".parquet"}
 
@@ -91,7 +94,7 @@ class NERDoctor(Doctor[NERDataModule]):
             words = tokens[entity.start : entity.end]
             if len(words) > _LONG:
                 self._add(self._long[split], split, line, words, entity)
-            if not (_is_word(words[0]) and _is_word(words[-1])):
+            if _begins_or_ends_oddly(words):
                 self._add(self._edges[split], split, line, words, entity)
         if split == "train":
             self._names.learn(tokens, entities)
@@ -124,9 +127,8 @@ class NERDoctor(Doctor[NERDataModule]):
                     "entity-edge",
                     Severity.NOTE,
                     f"{counted(self._edges[split].count, count, f'{split} entities')} begin or end "
-                    "with a punctuation mark.",
-                    "Look whether the mark belongs to them; whether it does should be the same "
-                    "everywhere.",
+                    "with a mark of what is around them, such as a comma.",
+                    "Look whether the mark belongs to them.",
                     tuple(self._edges[split].places),
                     split,
                     self._edges[split].count,
@@ -318,7 +320,8 @@ class NERDoctor(Doctor[NERDataModule]):
         for _, row in self.rows("train"):
             self._names.see(row["tokens"], row["tags"], row["line"])
         cases = Cases()
-        for words, tag, times, line, usual, usual_times in self._names.odd():
+        odd = sorted(self._names.odd(), key=lambda one: one[2] / one[5])
+        for words, tag, times, line, usual, usual_times in odd:
             text = f"{quoted(' '.join(words))} is {tag} here, and {usual} {usual_times:,} times"
             for _ in range(times):
                 cases.add(Place(self.where("train", line), text))
@@ -385,8 +388,9 @@ class _Names:
                     yield words, tag, times, line, usual, usual_times
 
 
-def _is_word(word: str) -> bool:
-    return any(letter.isalnum() for letter in word) or not word.isascii()
+def _begins_or_ends_oddly(words: list[str]) -> bool:
+    """Whether the first or last word of an entity is a mark that belongs to what is around it."""
+    return words[0] in _CLOSING or words[-1] in _OPENING
 
 
 def examine(data: NERDataModule) -> Examination:

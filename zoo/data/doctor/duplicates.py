@@ -106,7 +106,7 @@ class Duplicates:
                 "duplicate",
                 by_share(cases.count, total, warning=DUPLICATES_WARNING),
                 f"{counted(cases.count, total, f'{split} {self._noun}')} stand earlier in {split} "
-                "already (but for case and white space).",
+                "already, but for case and white space.",
                 "Keep one of each, unless that is how often they occur where the model will be "
                 "used."
                 if split == "train"
@@ -119,17 +119,16 @@ class Duplicates:
     def _leak(self, other: str, split: str, cases: Cases) -> Finding:
         total = self._totals[split]
         severe = self._long[other, split] >= LEAK_ERROR * total
-        worth = (
-            f"scores on {split} tell how well they were learned by heart"
-            if other == "train"
-            else "the test repeats what chose the checkpoint"
-        )
         return Finding(
             "leak",
             Severity.ERROR if severe and other == "train" else Severity.WARNING,
-            f"{counted(cases.count, total, f'{split} {self._noun}')} stand in {other} too (but for "
-            f"case and white space): {worth}.",
-            f"Take them out of {other}, or split the data anew by what must not be shared.",
+            f"{counted(cases.count, total, f'{split} {self._noun}')} stand in {other} too, but for "
+            "case and white space"
+            + (": they can be learned by heart." if other == "train" else "."),
+            "Take them out of one of both, or split the data anew; scores on them tell nothing."
+            if other == "train"
+            else "Take them out of one of both: the checkpoint is chosen by the one and tested by "
+            "the other.",
             tuple(cases.places),
             split,
             cases.count,

@@ -340,7 +340,7 @@ class Doctor(ABC, Generic[Data]):
     @property
     def advice_on_length(self) -> str:
         """What to do about texts that are too long."""
-        return "Raise --data.max_length where the backbone can take it (`python -m recipes backbones`)."
+        return "Raise --data.max_length where the backbone can take more."
 
     def place_of(self, split: Split, record: Record) -> Place:
         """Where an example stands, with its beginning."""

@@ -25,6 +25,8 @@ from zoo.errors import DataError
 
 #: Times that a split is read anew, each time without what was refused before.
 MOST = 10
+#: Lines from the beginning that are refused for one reason, after which all are taken to be.
+_FIRST = 3
 
 
 class Fault(NamedTuple):
@@ -119,7 +121,8 @@ class Mended:
         lines = [fault.line for fault in found if fault.line is not None]
         source = self.original[split]
         rest = dict(splits)
-        if not lines or self._times[split] >= MOST or not _has_lines(source):
+        given_up = self._times[split] >= MOST or self._all_alike(split)
+        if not lines or given_up or not _has_lines(source):
             self.stopped.append(split)
             del rest[split]
         else:
@@ -136,6 +139,13 @@ class Mended:
         )
         return True
 
+    def _all_alike(self, split: Split) -> bool:
+        """Whether the first lines are all refused, and for one reason: so will be the others."""
+        of_split = [fault for fault in self.faults if fault.split == split]
+        kinds = {_kind(fault.message) for fault in of_split}
+        lines = [fault.line for fault in of_split if fault.line is not None]
+        return len(kinds) == 1 and len(of_split) >= _FIRST and max(lines) <= len(lines) + 1
+
     def _is_of(self, error: DataError, split: Split) -> bool:
         return error.path is not None and str(error.path) in (
             self.data.sources.place(split),
@@ -150,9 +160,8 @@ class Mended:
         """
         kinds: dict[tuple[Split | None, str], tuple[str, Cases]] = {}
         for fault in self.faults:
-            # What was found differs from line to line, what is wrong does not.
-            kind = re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "*", fault.message)
-            message, cases = kinds.setdefault((fault.split, kind), (fault.message, Cases()))
+            key = (fault.split, _kind(fault.message))
+            message, cases = kinds.setdefault(key, (fault.message, Cases()))
             place = None
             if fault.split is not None and fault.line is not None:
                 place = Place(where(fault.split, fault.line))
@@ -162,6 +171,8 @@ class Mended:
             which = f"{split} cannot be read in {lines}" if split else "The data cannot be read"
             if not cases.places and split:
                 which = f"{split} cannot be read ({self.original[split]})"
+            elif split and self._all_alike(split):
+                which = f"{split} cannot be read from its first line on"
             yield Finding(
                 "unreadable",
                 Severity.ERROR,
@@ -174,7 +185,7 @@ class Mended:
             )
         for split in self.stopped:
             times = self._times[split]
-            if times >= MOST:
+            if times >= MOST and not self._all_alike(split):
                 yield Finding(
                     "unreadable",
                     Severity.ERROR,
@@ -183,6 +194,11 @@ class Mended:
                     "Correct these and call the doctor again.",
                     split=split,
                 )
+
+
+def _kind(message: str) -> str:
+    """What is wrong, without what was found: that differs from line to line."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "*", message)
 
 
 def _has_lines(source: object) -> bool:

@@ -15,8 +15,8 @@ from zoo.data.doctor.findings import Finding, Place, Severity, by_share, counted
 from zoo.data.frames import whole_backend
 
 #: Share of all tokens that the tokenizer does not know: from the first on a warning; from the
-#: second on the backbone cannot read the language.
-UNKNOWN_WARNING, UNKNOWN_ERROR = 0.005, 0.30
+#: second on (three of four) next to nothing is left to learn from.
+UNKNOWN_WARNING, UNKNOWN_ERROR = 0.005, 0.75
 #: Share of examples that are cut off, from which on it is a warning.
 CUT_WARNING = 0.05
 
