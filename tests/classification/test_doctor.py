@@ -102,11 +102,6 @@ def too_long(corpus: Corpus) -> None:
         row[0] += " and so on" * 100
 
 
-def foreign(corpus: Corpus) -> None:
-    for row in corpus["train"]:
-        row[0] = "ქართული ენა არის " + row[0].split()[4]
-
-
 def label_per_text(corpus: Corpus) -> None:
     for at, row in enumerate(corpus["train"]):
         row[1] = f"label {at}"
@@ -238,7 +233,7 @@ def test_a_pair_of_a_text_with_itself_is_found(tmp_path: Path, tiny: Callable[[s
 
 
 def test_suspects_are_the_labels_that_were_exchanged() -> None:
-    texts, labels = zip(*clean()["train"] * 3, strict=True)
+    texts, labels = zip(*(row for rows in clean().values() for row in rows), strict=True)
     given = list(labels)
     wrong = [10, 100, 200]
     for row in wrong:
