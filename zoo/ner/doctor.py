@@ -57,6 +57,7 @@ class NERDoctor(Doctor[NERDataModule]):
         self._vocabulary: dict[str, tuple[Split, int]] = {}
         self._uses: defaultdict[Split, Counter[str]] = defaultdict(Counter)
         self._entities: Counter[Split] = Counter()
+        self._types: defaultdict[Split, Counter[str]] = defaultdict(Counter)
         self._long: defaultdict[Split, Cases] = defaultdict(Cases)
         self._edges: defaultdict[Split, Cases] = defaultdict(Cases)
         self._names = _Names()
@@ -73,7 +74,7 @@ class NERDoctor(Doctor[NERDataModule]):
 
     def labels(self) -> Mapping[Split, Mapping[str, int]]:
         """Entities of each type."""
-        return {split: self.data.types.get(split, {}) for split in self.tables}
+        return {split: self._types[split] for split in self.tables}
 
     def sizes(self, split: Split) -> dict[str, str]:
         """Words and entities."""
@@ -90,6 +91,7 @@ class NERDoctor(Doctor[NERDataModule]):
         self._uses[split].update(tokens)
         entities = entities_of(row["tags"])
         self._entities[split] += len(entities)
+        self._types[split].update(entity.type for entity in entities)
         for entity in entities:
             words = tokens[entity.start : entity.end]
             if len(words) > _LONG:

@@ -12,10 +12,11 @@ from zoo.data.doctor.findings import Cases, Finding, Place, Severity, by_share, 
 # What bytes 0x80 to 0xBF of UTF-8 become when they are read as Windows-1252 or Latin-1.
 _CONTINUED = "\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
 # Only first bytes whose letters hardly ever stand before such signs in any language; others have to
-# come twice in a row, because `Spaß“` is German.
+# come twice in a row or between small letters, because `Spaß“` is German and `Å–Ø` may be a title.
+_TWICE = "|".join(f"(?:[{letters}][{_CONTINUED}]){{2}}" for letters in ("ÄÅ", "ÎÏ", "ÐÑ", "ØÙ"))
 _MOJIBAKE = (
-    rf"(?:[ÂÃ][{_CONTINUED}]|â[{_CONTINUED}]{{2}}|ð[{_CONTINUED}]{{3}}"
-    rf"|(?:[ÄÅÎÏÐÑØÙ][{_CONTINUED}]){{2}})"
+    rf"[ÂÃ][{_CONTINUED}]|â[{_CONTINUED}]{{2}}|ð[{_CONTINUED}]{{3}}|{_TWICE}"
+    rf"|(?<=\p{{Ll}})[ÄÅ][{_CONTINUED}](?=\p{{Ll}})"
 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from unicodedata import category
 
 #: Places that a finding names.
 SHOWN = 3
@@ -172,7 +173,8 @@ def quoted(text: str, *, around: int = 0) -> str:
     begin = max(0, around - _QUOTED // 2) if len(text) > _QUOTED else 0
     part = text[begin : begin + _QUOTED]
     # Marks without a letter and characters without a shape show as their number.
-    shown = repr(part) if part.strip() else ascii(part)
+    visible = any(category(letter)[0] in "LNPS" for letter in part)
+    shown = repr(part) if visible else ascii(part)
     left, right = "…" * (begin > 0), "…" * (begin + _QUOTED < len(text))
     return f"{shown[0]}{left}{shown[1:-1]}{right}{shown[-1]}"
 
