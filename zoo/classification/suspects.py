@@ -65,7 +65,7 @@ def find_suspects(texts: Sequence[str], labels: Sequence[str], *, seed: int = 0)
     kept, gold = np.unique(gold[rows], return_inverse=True)
     if len(kept) < 2:
         return nothing
-    features = tfidf([texts[row] for row in rows], [], weights=_WEIGHTS, outputs=len(kept))
+    features = tfidf([texts[int(row)] for row in rows], [], weights=_WEIGHTS, outputs=len(kept))
     if features is None:
         return nothing
     likely = _out_of_part(features[0], gold, len(kept), chance)

@@ -171,7 +171,7 @@ class NERDoctor(Doctor[NERDataModule]):
         return range(breaks[at - 1] + 1, end)
 
     def _schemes(self) -> Iterator[Finding]:
-        schemes: dict[str, str] = self.data.known["schemes"]
+        schemes: dict[Split, str] = self.data.known["schemes"]
         only_inside = [split for split, scheme in schemes.items() if scheme == Scheme.IO]
         if only_inside:
             count = sum(self._entities[split] for split in self.tables)

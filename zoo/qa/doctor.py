@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from zoo.data.doctor.duplicates import digest, normalized
@@ -112,7 +113,7 @@ class QADoctor(Doctor[QADataModule]):
         own: Split = split if split in self.mended.original else "train"
         if own not in self._nested:
             source = self.data.sources.splits.get(own)
-            self._nested[own] = hasattr(source, "suffix") and is_squad(source)
+            self._nested[own] = isinstance(source, Path) and is_squad(source)
         place = super().where(split, line)
         if not self._nested[own]:
             return place

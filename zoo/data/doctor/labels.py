@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from zoo.data.doctor.duplicates import normalized
 from zoo.data.doctor.findings import Facts, Finding, Severity, and_more
+from zoo.data.sources import Split
 
 #: Examples of train that a label needs to be learned and held out at all.
 FEWEST = 2
@@ -17,7 +18,7 @@ UNEVEN = 20
 SHIFT, BY_CHANCE = 0.15, 1e-6
 
 #: For each split how often each label occurs.
-Counts = Mapping[str, Mapping[str, int]]
+Counts = Mapping[Split, Mapping[str, int]]
 
 #: Labels that the table shows.
 _SHOWN = 20
@@ -80,9 +81,9 @@ def label_findings(counts: Counts, *, noun: str, examples: str) -> Iterator[Find
             count=len(few),
         )
     yield from _uneven(train, noun, examples)
-    for split in ("validation", "test"):
-        if split in counts:
-            yield from _shifted(train, counts[split], split, noun)
+    for split, of_split in counts.items():
+        if split != "train":
+            yield from _shifted(train, of_split, split, noun)
 
 
 def _uneven(train: Mapping[str, int], noun: str, examples: str) -> Iterator[Finding]:
