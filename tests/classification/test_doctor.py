@@ -212,7 +212,11 @@ def test_numbers_that_stand_out_are_found(tmp_path: Path, tiny: Callable[[str], 
         for at, row in enumerate(rows):
             row[1] = f"{at % 7 / 2}"
     corpus["train"][9][1] = "350.0"
-    (finding,) = found(examined(corpus, tmp_path, tiny("bert")), "far-target")
+    corpus["train"][20][0] = corpus["train"][21][0]
+    examination = examined(corpus, tmp_path, tiny("bert"))
+    assert found(examination, "duplicate")
+    assert not found(examination, "contradiction")  # two ratings of one text differ a little
+    (finding,) = found(examination, "far-target")
     assert finding.count == 1
     assert finding.places[0].where.endswith("train.csv:11")
 

@@ -10,7 +10,7 @@ from datasets import Dataset, Features, List, Value
 from zoo.data.doctor.characters import Characters, named
 from zoo.data.doctor.duplicates import Duplicates, normalized
 from zoo.data.doctor.findings import Severity, by_share, counted, quoted
-from zoo.data.doctor.labels import label_facts, label_findings
+from zoo.data.doctor.labels import Counts, label_facts, label_findings
 from zoo.data.doctor.mending import row_lines
 from zoo.data.doctor.tokens import read_of, summary
 
@@ -150,7 +150,7 @@ def test_empty_texts_are_no_duplicates() -> None:
 
 
 def test_labels_that_train_lacks_are_counted() -> None:
-    counts = {"train": {"a": 50, "b": 50}, "test": {"a": 5, "c": 4}}
+    counts: Counts = {"train": {"a": 50, "b": 50}, "test": {"a": 5, "c": 4}}
     found = {one.code: one for one in label_findings(counts, noun="label", examples="texts")}
     assert "c occurs in test (4 texts)" in found["label-not-in-train"].what
 
@@ -171,7 +171,7 @@ def test_one_label_for_nine_of_ten_texts_is_a_warning() -> None:
 
 
 def test_a_table_of_many_labels_shows_the_most_and_the_least_frequent() -> None:
-    counts = {"train": {f"label{n}": 100 - n for n in range(50)}}
+    counts: Counts = {"train": {f"label{n}": 100 - n for n in range(50)}}
     rows = label_facts(counts, title="Labels").rows
     assert len(rows) == 21
     assert rows[0][0] == "label0"
