@@ -16,6 +16,7 @@ VERBS = {
     "compare": "runs side by side: scores with intervals, significance, errors",
     "doctor": "look at the data of a recipe before a model is trained on it",
     "predict": "use a trained model on files or standard input",
+    "serve": "a trained model as a local page and a JSON endpoint",
 }
 
 #: The tasks of each family, by their names in `zoo`: told apart by the head.
