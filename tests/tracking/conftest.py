@@ -23,9 +23,8 @@ def nobodys_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def stand_in(nobodys_account: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """A server of W&B, and an account there."""
-    from wandb.sdk.lib import wbauth
-
     import wandb
+    from wandb.sdk.lib import wbauth
 
     wandb.teardown()
     wbauth.unauthenticate_session(update_settings=False)  # what an earlier test was logged in to

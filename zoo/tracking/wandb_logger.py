@@ -125,10 +125,9 @@ class RunLogger(WandbLogger):
         return replace(self._before) if self._before else WandbRecord(given or generate_id())
 
     def _start(self) -> Any:
+        import wandb
         from wandb.errors import AuthenticationError, CommError, UsageError
         from wandb.sdk.lib.runid import generate_id
-
-        import wandb
 
         assert self._record is not None
         options = dict(self._wandb_init)
