@@ -77,10 +77,23 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _task(folder: str) -> "FineTuningTask":
+    from zoo import backbones, shipping
+
+    model = backbones.model_folder(folder)
+    if shipping.export_of(model):
+        return shipping.load(model)
+    return task_class(model).from_run(model)
+
+
+def task_class(model: Path) -> "type[FineTuningTask]":
+    """The task of a model's folder, by its family and its head.
+
+    Raises:
+        RunError: Its family is not known.
+    """
     import zoo
     from zoo import backbones
 
-    model = backbones.model_folder(folder)
     family = backbones.metadata(str(model)).get("family")
     if family is not None and family not in FAMILIES:
         raise RunError(
@@ -90,7 +103,7 @@ def _task(folder: str) -> "FineTuningTask":
     names = [name for one in ([family] if family else FAMILIES) for name in FAMILIES[one]]
     classes: list[type[FineTuningTask]] = [getattr(zoo, name) for name in names]
     heads = (one for one in classes if backbones.head_labels(str(model), one.head) is not None)
-    return next(heads, classes[0]).from_run(model)
+    return next(heads, classes[0])
 
 
 def _inputs(name: str, task: "FineTuningTask") -> Iterator[Any]:

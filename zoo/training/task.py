@@ -82,6 +82,7 @@ class FineTuningTask(LightningModule):
             {split: MeanMetric(nan_strategy=math.nan) for split in ("val", "test")}
         )
         self.model: PreTrainedModel | None = None
+        self._given: PreTrainedModel | None = None
         self._no_weights: RunError | None = None
 
     @property
@@ -147,7 +148,16 @@ class FineTuningTask(LightningModule):
                 f"The head in {self.backbone} knows the labels {', '.join(had)}, but the task was "
                 f"given {', '.join(self.labels)}."
             )
-        return self._load(had)
+        return self._load(had) if self._given is None else self._given
+
+    def use(self, model: "PreTrainedModel") -> None:
+        """Predict and test with a model that is built already, such as one of another runtime.
+
+        Args:
+            model: Takes and gives what the model in `backbone` does, whose labels and calibration
+                still count.
+        """
+        self._given, self.model = model, None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Give the head the size it had when the checkpoint was saved."""
