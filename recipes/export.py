@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.predict import task_class
-from zoo.errors import DataError, RunError, ZooError
+from zoo.errors import DataError, RunError
 from zoo.shipping.extra import require
 from zoo.tracking.console import console, print_table, program, shown
 from zoo.tracking.run_folder import RunFolder, write_atomically

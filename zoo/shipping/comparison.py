@@ -147,7 +147,7 @@ class Comparison:
             name,
             f"{self.differences[name].largest:.1e}",
             f"{score:.4f}",
-            f"{-self._loss(name):+.4f}",
+            f"{round(-self._loss(name), 4) + 0.0:+.4f}",
             f"{same:,} of {self.examples:,}",
             size,
         )

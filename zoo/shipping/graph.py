@@ -56,6 +56,17 @@ class _EncoderGraph(nn.Module):
         return tuple(getattr(found, name) for name in self.outputs)
 
 
+class _InOrder(nn.Module):
+    """A module whose inputs are one tuple to the exporter, whatever they are called."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, *tensors: Tensor) -> Any:
+        return self.module(*tensors)
+
+
 def write_encoder(
     net: "PreTrainedModel", path: Path, *, head: backbones.Head, inputs: Sequence[str]
 ) -> None:
@@ -87,7 +98,7 @@ def write_encoder(
         path,
         inputs={name: samples[name] for name in inputs},
         outputs=outputs,
-        axes=dict.fromkeys(inputs, {0: "batch", 1: "length"}),
+        axes={name: {0: "batch", 1: "length"} for name in inputs},
         model_type=net.config.model_type,
     )
 
@@ -116,7 +127,7 @@ def write_graph(
         ZooError: The extra `export` is not installed.
     """
     require()
-    module = module.eval()
+    module = _InOrder(module).eval()
     size = sum(one.numel() * one.element_size() for one in module.parameters())
     try:
         with torch.no_grad(), quiet_exporter():
@@ -125,7 +136,6 @@ def write_graph(
                 tuple(inputs.values()),
                 input_names=list(inputs),
                 output_names=list(outputs),
-                # A module that takes *tensors has one argument: the tuple of all.
                 dynamic_shapes=(tuple(dict(axes[name]) for name in inputs),),
                 opset_version=OPSET,
                 dynamo=True,
@@ -134,12 +144,18 @@ def write_graph(
     except Exception as error:
         if isinstance(error, (MemoryError, OSError)):
             raise
-        first = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise RunError(
             f"A model of the architecture {model_type} cannot be exported to ONNX with torch "
-            f"{torch.__version__} ({first}). --format hf works with every model."
+            f"{torch.__version__} ({_reason(error)}). --format hf works with every model."
         ) from error
     program.save(path, external_data=size > _ONE_FILE)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong at first."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip() or type(error).__name__).split("\n")[0]
 
 
 @contextmanager

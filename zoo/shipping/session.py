@@ -38,19 +38,19 @@ class Graph:
         if not path.is_file():
             raise RunError(f"{path} is missing. Export the run again.")
         try:
-            self._session = onnxruntime.InferenceSession(
+            self.session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             first = str(error).strip().split("\n")[0]
             raise RunError(f"{path} is damaged ({first}). Copy or export it again.") from error
-        self.inputs = tuple(one.name for one in self._session.get_inputs())
-        self.outputs = tuple(one.name for one in self._session.get_outputs())
+        self.inputs = tuple(one.name for one in self.session.get_inputs())
+        self.outputs = tuple(one.name for one in self.session.get_outputs())
 
     def __call__(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The outputs by name, of inputs by name; those that the graph does not take are left."""
         given = {name: tensors[name].contiguous().numpy() for name in self.inputs}
-        found = self._session.run(list(self.outputs), given)
+        found = self.session.run(list(self.outputs), given)
         return {name: torch.from_numpy(one) for name, one in zip(self.outputs, found, strict=True)}
 
 
