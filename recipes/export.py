@@ -31,9 +31,12 @@ def main(arguments: Sequence[str]) -> int:
     if form != "hf":
         require()
     from zoo import backbones
+    from zoo.shipping.hub import check_target, push
     from zoo.tracking.quiet import quiet
 
     quiet()
+    if options.push:
+        check_target(options.push)
     model = backbones.model_folder(options.run_dir)
     run = RunFolder(model.parent if model.name == "model" else model)
     output = _output(options.output, run, form)
@@ -50,7 +53,11 @@ def main(arguments: Sequence[str]) -> int:
         _describe(run, model, folder, form=form, output=output, comparison=comparison)
         shutil.rmtree(output, ignore_errors=True)
         folder.rename(output)
-    return _say(output, comparison, checked=data is not None)
+    status = _say(output, comparison)
+    if options.push and status == 0:
+        address = push(output, options.push, private=options.private, update=options.update)
+        console().print(f"pushed   {address}", markup=False)
+    return status
 
 
 def _parsed(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -69,10 +76,17 @@ def _parsed(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         action="store_true",
         help="do not compare with the torch model, where the test data is gone",
     )
+    parser.add_argument("--push", metavar="ORG/NAME", help="put it on the Hub under this name")
+    parser.add_argument("--private", action="store_true", help="the new repository is private")
+    parser.add_argument(
+        "--update", action="store_true", help="the repository may be there; add a commit to it"
+    )
     options, rest = parser.parse_known_args(arguments)
     foreign = [word for word in rest if word.startswith("-") and not word.startswith("--data.")]
     if foreign or (rest and not rest[0].startswith("--data.")):
         parser.error(f"unrecognized arguments: {' '.join(foreign or rest)}")
+    if (options.private or options.update) and not options.push:
+        parser.error("--private and --update belong to --push ORG/NAME")
     return options, rest
 
 
@@ -171,7 +185,7 @@ def _describe(
     )
 
 
-def _say(output: Path, comparison: "Comparison | None", *, checked: bool) -> int:
+def _say(output: Path, comparison: "Comparison | None") -> int:
     from zoo.shipping.parity import TOLERANCE
 
     out = console()
@@ -187,7 +201,7 @@ def _say(output: Path, comparison: "Comparison | None", *, checked: bool) -> int
     print(  # noqa: T201
         f"error: the ONNX graph is not the same model: a logit differs by {largest:.1e} from "
         f"torch's, and {TOLERANCE:g} is allowed. {shown(output)} is kept to look into; its card "
-        "says so too. Do not use it.",
+        "says so too. Nothing is pushed.",
         file=sys.stderr,
     )
     return NOT_THE_SAME

@@ -14,6 +14,7 @@ from zoo import backbones
 from zoo.backbones.spec import BackboneSpec
 from zoo.data import samples
 from zoo.shipping.comparison import Comparison
+from zoo.shipping.parity import TOLERANCE
 from zoo.shipping.wording import limits_of, loading_of, purpose_of, summary_of
 from zoo.tracking.report import Table, facts_of
 from zoo.tracking.run_folder import RunFolder
@@ -207,7 +208,7 @@ def _results(
         parts.append(
             "### Beside the torch model\n\nThe same examples through the same decoding, "
             f"calibration and metrics. The float32 graph {said}: its logits may differ from "
-            f"torch's by {_tolerance(comparison)} at most. `parity.json` has all figures."
+            f"torch's by {TOLERANCE:g} at most. `parity.json` has all figures."
         )
         parts += [f"{table.title}:\n\n{table.markdown()}" for table in comparison.tables()]
         parts.append(
@@ -217,10 +218,6 @@ def _results(
     elif form != "hf":
         parts.append("This export was not compared with the torch model (`--no_check`).")
     return "\n\n".join(parts)
-
-
-def _tolerance(comparison: Comparison) -> str:
-    return f"{comparison.to_dict()['tolerance']:g}"
 
 
 def _data(known: Known) -> str:
