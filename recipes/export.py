@@ -108,6 +108,7 @@ def _output(asked: str | None, run: RunFolder, form: str) -> Path:
 def _data(run: RunFolder, model: Path, flags: Sequence[str]) -> "TextDataModule":
     """The data of a run, its test split read."""
     from recipes.cli import RecipeCLI
+    from zoo import backbones
 
     if not run.config.is_file():
         raise RunError(
@@ -115,26 +116,38 @@ def _data(run: RunFolder, model: Path, flags: Sequence[str]) -> "TextDataModule"
             "compared on. Give the run's folder, or --no_check."
         )
     machine = ["accelerator=cpu", "devices=1", "num_nodes=1", "strategy=auto", "precision=null"]
-    with tempfile.TemporaryDirectory() as scratch:
-        recipe = RecipeCLI.build(
-            str(run.config),
-            [
-                f"--model.backbone={model}",
-                *flags,
-                *(f"--trainer.{setting}" for setting in machine),
-                "--trainer.logger=false",
-                f"--run_dir={scratch}/run",
-            ],
-            subcommand="test",
-        )
-    data = recipe.datamodule
     try:
+        with tempfile.TemporaryDirectory() as scratch:
+            data = RecipeCLI.build(
+                str(run.config),
+                [
+                    f"--model.backbone={model}",
+                    *flags,
+                    *(f"--trainer.{setting}" for setting in machine),
+                    "--trainer.logger=false",
+                    f"--run_dir={scratch}/run",
+                ],
+                subcommand="test",
+            ).datamodule
         data.examples("test")
-    except DataError as error:
+    except Exception as error:
+        inner: BaseException | None = error
+        while inner is not None and not isinstance(inner, DataError):
+            inner = inner.__cause__ or inner.__context__
+        if inner is None:
+            raise
         raise RunError(
-            f"{error} The export is compared on the test data that {shown(run.config)} names: put "
-            "it back, name it anew (--data.test FILE), or give --no_check."
+            f"{str(inner).rstrip('.')}. The export is compared on the test data that "
+            f"{shown(run.config)} names: put it back, name it anew (--data.test FILE), or give "
+            "--no_check."
         ) from error
+    trained = backbones.metadata(str(model)).get("data", {}).get("fingerprint")
+    if trained not in (None, data.fingerprint) and not flags:
+        raise RunError(
+            f"The data that {shown(run.config)} names is not what the run was tested on: its "
+            f"fingerprint is {data.fingerprint}, it was {trained}. Put it back, name the data to "
+            "compare on (--data.test FILE), or give --no_check."
+        )
     return data
 
 

@@ -97,7 +97,9 @@ def predicted(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str
     capsys.readouterr()
     assert main(["predict", str(folder), files[ending]]) == 0
     text = capsys.readouterr().out
-    return [json.loads(line, parse_float=lambda x: round(float(x), 3)) for line in text.splitlines()]
+    return [
+        json.loads(line, parse_float=lambda x: round(float(x), 3)) for line in text.splitlines()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,9 @@ def test_an_export_of_each_task_is_the_same_model_and_int8_says_what_it_loses(
     assert len(parity["latency"]) == 2 * len(lengths)
     header = header_of(folder / "README.md")
     assert "onnx" in header["tags"]
-    values = {one["type"]: one["value"] for one in header["model-index"][0]["results"][0]["metrics"]}
+    values = {
+        one["type"]: one["value"] for one in header["model-index"][0]["results"][0]["metrics"]
+    }
     if kind in HEADS:
         assert values[HEADS[kind]] == pytest.approx(metrics[f"test/{HEADS[kind]}"], abs=1e-3)
     assert not list(folder.glob("*.safetensors"))
@@ -227,7 +231,13 @@ def test_mistakes_are_sentences_and_write_nothing(
         assert not (run / "export").exists()
         return said
 
-    (tmp_path / "test.conll").rename(tmp_path / "moved.txt")
+    # Without it the split would be held out of train: other examples than those of the run.
+    (tmp_path / "test.conll").rename(tmp_path / "moved.conll")
+    said = refused("run", "--format", "onnx")
+    assert "not what the run was tested on" in said
+    assert "--no_check" in said
+    for split in ("train", "validation"):
+        (tmp_path / f"{split}.conll").unlink()
     said = refused("run", "--format", "onnx")
     assert "config.yaml names" in said
     assert "--no_check" in said

@@ -7,6 +7,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import yaml
+
 TOKEN = "hf_stand_in"
 LARGE = (".onnx", ".safetensors")
 
@@ -64,10 +66,15 @@ class _Handler(BaseHTTPRequestHandler):
             return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body, path = self._body(), self.path.split("?")[0].strip("/")
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._answer(401, {"error": "Invalid credentials"})
+        if path == "api/validate-yaml":
+            content = json.loads(body)["content"]
+            header = content.split("---\n")[1] if content.startswith("---\n") else ""
+            errors = [] if yaml.safe_load(header) else [{"message": "empty or missing yaml"}]
+            return self._answer(400 if errors else 200, {"errors": errors, "warnings": []})
         if path == "api/repos/create":
             return self._create(json.loads(body))
         parts = path.split("/")
@@ -117,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         self._answer(200, {"transfer": "basic", "objects": objects})
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         body = self._body()
         oid = self.path.rsplit("/", 1)[1]
         if hashlib.sha256(body).hexdigest() != oid:
@@ -139,6 +146,6 @@ class _Handler(BaseHTTPRequestHandler):
         url = f"{self._url(name)}/commit/{'0' * 40}"
         self._answer(200, {"commitUrl": url, "commitOid": "0" * 40})
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.hub.unexpected.append(f"GET {self.path}")
         self._answer(404)

@@ -71,9 +71,7 @@ def test_a_foreign_name_and_a_wrong_token_are_sentences(
     assert hub.repositories == {}
 
 
-def test_no_network_is_a_sentence(
-    hub: Hub, export: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_network_is_a_sentence(hub: Hub, export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.close()  # nothing listens there any more
     with pytest.raises(ZooError, match=r"cannot be reached.*holds everything"):
         push(export, "ada/my-ner")

@@ -71,7 +71,6 @@ def push(folder: Path, name: str, *, private: bool = False, update: bool = False
 @contextmanager
 def _refusals(name: str, folder: Path) -> Iterator[None]:
     """Errors of the Hub and of the way to it in one sentence each."""
-    import httpx
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     kept = f"{folder} holds everything; push it later with the same command."
@@ -79,11 +78,18 @@ def _refusals(name: str, folder: Path) -> Iterator[None]:
         yield
     except HfHubHTTPError as error:
         raise ZooError(f"{_why(name, error)} {kept}") from error
+    except ValueError as error:  # what the client itself refuses, such as a card's header
+        said = " ".join(str(error).split())
+        raise ZooError(f"The Hub's client refused {name}: {said} {kept}") from error
     except OfflineModeIsEnabled as error:
         raise ZooError(
             f"HF_HUB_OFFLINE is set, so nothing was sent to the Hub. Unset it to push. {kept}"
         ) from error
-    except (httpx.TransportError, ConnectionError, TimeoutError) as error:
+    except Exception as error:
+        # Which HTTP library the client stands on changes with its version.
+        network = isinstance(error, (ConnectionError, TimeoutError))
+        if not network and not type(error).__module__.startswith(("httpx", "requests")):
+            raise
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ZooError(f"The Hub cannot be reached ({reason}). {kept}") from error
 

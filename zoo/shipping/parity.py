@@ -171,9 +171,7 @@ class _Tally:
 
     def result(self) -> LogitDifference:
         mean = self.total / max(1, self.logits)
-        return LogitDifference(
-            self.largest, mean, len(self.examples), self.logits, self.scaled
-        )
+        return LogitDifference(self.largest, mean, len(self.examples), self.logits, self.scaled)
 
 
 def _chosen(data: "TextDataModule", examples: int) -> Iterator[Mapping[str, Any]]:

@@ -50,7 +50,12 @@ class OnnxWriter(_PreTrainedModel, GenerationMixin):
     main_input_name = "input_ids"
 
     def __init__(
-        self, encoder: Path, decoder: Path, config: "PreTrainedConfig", *, threads: int | None = None
+        self,
+        encoder: Path,
+        decoder: Path,
+        config: "PreTrainedConfig",
+        *,
+        threads: int | None = None,
     ):
         super().__init__(config)
         self.encoder = _Encoder(Graph(encoder, threads=threads))
