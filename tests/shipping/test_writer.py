@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from zoo import SummarizationTask
+from zoo.errors import RunError
 from zoo.shipping.building import build_onnx
 from zoo.shipping.folder import task_with_graph
 from zoo.tracking.export import export_model
@@ -51,6 +52,8 @@ def test_it_writes_the_same_greedily_and_with_beams_and_gives_the_same_logits(
     names = {path.name for path in (tmp_path / "onnx").iterdir()}
     assert {"encoder.onnx", "decoder.onnx", "generation_config.json", "tokenizer.json"} <= names
     assert not [name for name in names if name.endswith((".safetensors", ".data"))]
+    with pytest.raises(RunError, match=r"zoo\.shipping\.load"):
+        SummarizationTask.from_run(tmp_path / "onnx")
     other: Any = task_with_graph(SummarizationTask, tmp_path / "onnx")
     for beams in (3, 1):
         for net in (task.net, other.net):

@@ -212,7 +212,12 @@ class FineTuningTask(LightningModule):
         had = backbones.head_labels(str(model), cls.head)
         if had is None:
             raise RunError(f"The model in {model} has no head for {cls.family}.")
-        options = cls.options_of(backbones.metadata(str(model)))
+        known = backbones.metadata(str(model))
+        if str(known.get("export", {}).get("format", "hf")) != "hf":
+            raise RunError(
+                f"{model} is an ONNX export: load it with zoo.shipping.load({str(model)!r})."
+            )
+        options = cls.options_of(known)
         task = cls(str(model), labels=list(labels or had), **options)
         task.net  # noqa: B018  a broken model shows now, not at the first prediction
         return task
