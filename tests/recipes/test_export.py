@@ -17,7 +17,7 @@ from recipes.__main__ import main
 from tests.recipes import test_classification_modes, test_ner_run, test_qa_run
 from tests.recipes.test_summarization_run import write_corpus as write_summaries
 from tests.shipping.hub import TOKEN, Hub
-from zoo.shipping import building, latency
+from zoo.shipping import building, graph, latency
 
 Tiny = Callable[[str], Path]
 
@@ -207,7 +207,7 @@ def test_another_model_than_torch_s_fails_and_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     trained("ner")
-    write = building.write_encoder
+    write = graph.write_encoder
 
     def spoiled(net: Any, path: Path, **options: Any) -> None:
         with torch.no_grad():

@@ -177,7 +177,7 @@ def _test_scores(
 ) -> list[tuple[str, float]]:
     """Scores of the whole test split: of the exported model where it was tested itself."""
     found: Mapping[str, float] = known.metrics
-    if comparison is not None and model in comparison.tests:
+    if comparison is not None and model is not None and model in comparison.tests:
         found = comparison.tests[model].scores
     return [
         (name, value)

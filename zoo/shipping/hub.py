@@ -54,7 +54,7 @@ def push(folder: Path, name: str, *, private: bool = False, update: bool = False
         raise RunError(f"{folder} has no model card ({CARD}), so it is not pushed. Export again.")
     check_target(name)
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))

@@ -14,7 +14,7 @@ from transformers import (
 )
 from transformers import PreTrainedModel as _PreTrainedModel
 from transformers.modeling_outputs import Seq2SeqLMOutput
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from zoo.shipping.session import Graph
 
