@@ -8,10 +8,12 @@ from importlib import import_module
 from pathlib import Path
 
 from recipes import catalog
-from zoo.errors import ZooError
+from zoo.errors import TrainingStopped, ZooError
 
 #: Exit status of a mistake that the user can mend.
 MISTAKE = 2
+#: Exit status of a training that could not go on: a full disk, no memory, a loss that is no number.
+STOPPED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,12 +29,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\ninterrupted", file=sys.stderr)  # noqa: T201
         return catalog.INTERRUPTED
     except Exception as error:
-        mistake = _mistake(error)
+        mistake, status = _mistake(error), _status(error)
         if mistake is None or os.environ.get("ZOO_DEBUG"):
             raise
         sys.stdout.flush()
         print(f"error: {mistake}", file=sys.stderr)  # noqa: T201
-        return MISTAKE
+        return status
+
+
+def _status(error: BaseException | None) -> int:
+    """1 if a training that was well asked for had to stop, 2 for a mistake."""
+    while error is not None:
+        if isinstance(error, TrainingStopped):
+            return STOPPED
+        error = error.__cause__ or error.__context__
+    return MISTAKE
 
 
 def _mistake(error: BaseException) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import datasets
 import numpy as np
+import torch
 from lightning import LightningDataModule
 from torchdata.stateful_dataloader import StatefulDataLoader
 
@@ -343,6 +344,9 @@ class TextDataModule(LightningDataModule):
         sampler = LengthGroupedSampler(
             self._lengths("train")[rows], batch_size=self.batch_size, seed=self.seed, rows=rows
         )
+        if self.trainer is not None:
+            # Workers read ahead before Lightning tells the epoch that a resumed run begins with.
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
         return self._loader("train", sampler)
 
     def val_dataloader(self) -> StatefulDataLoader:
@@ -369,4 +373,6 @@ class TextDataModule(LightningDataModule):
             batch_size=None,  # the sampler yields whole batches
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            # Of its own: each beginning of an epoch draws from it, and a resumed run begins fewer.
+            generator=torch.Generator().manual_seed(self.seed),
         )

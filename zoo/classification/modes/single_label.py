@@ -85,6 +85,12 @@ class SingleLabel(Objective):
         weights = batch["class_weights"][gold] if self.balanced else None
         return cross_entropy(logits, gold, weights, smoothing=self.smoothing)
 
+    def weight(self, batch: Batch, *, known: int) -> Tensor:
+        """The weights of the texts whose label the model knows."""
+        gold = batch["labels"]
+        counted = (gold < known).float()
+        return (counted * batch["class_weights"][gold] if self.balanced else counted).sum()
+
     def validation_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy."""
         return cross_entropy(logits, batch["labels"])
