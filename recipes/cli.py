@@ -19,6 +19,7 @@ from zoo.data.datamodule import TextDataModule
 from zoo.errors import RunError, ZooError, check_at_least
 from zoo.tracking.checkpoints import Interval, RunCheckpoints, newest_complete
 from zoo.tracking.console import program, shown
+from zoo.tracking.guards import FiniteLoss
 from zoo.tracking.interrupts import GracefulInterrupt
 from zoo.tracking.progress import progress
 from zoo.tracking.recorder import Recorder
@@ -213,6 +214,7 @@ class RecipeCLI(LightningCLI):
         if self.evaluating:
             kwargs["enable_checkpointing"] = False
         else:
+            callbacks.append(FiniteLoss(self.folder, resume=self.resume_command))
             if trainer.enable_checkpointing is not False and not trainer.fast_dev_run:
                 self.checkpoints = RunCheckpoints(
                     self.folder, monitor=monitor, mode=mode, every=self.interval
@@ -250,6 +252,11 @@ class RecipeCLI(LightningCLI):
         """
         phase = [self.phase] if self.phase == "fit" else []
         return " ".join([program("python"), "-m", "recipes", self.typed, *phase, *words])
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with this run."""
+        return self.command("--resume", shown(self.folder.path))
 
     def settings(self) -> str:
         """All settings as YAML; running it again gives the same run."""

@@ -88,6 +88,8 @@ class TextDataModule(LightningDataModule):
         check_at_least("--data.batch_size", batch_size, 1)
         check_at_least("--data.num_workers", num_workers, 0)
         check_at_least("--data.seed", seed, 0)
+        #: Batches of the first epoch that were trained on before, where the loader cannot know.
+        self.begin_at = 0
         #: What the user was told about the data.
         self.notes: list[str] = []
         self.dataset = dataset
@@ -346,7 +348,11 @@ class TextDataModule(LightningDataModule):
         )
         if self.trainer is not None:
             # Workers read ahead before Lightning tells the epoch that a resumed run begins with.
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+            epoch = self.trainer.fit_loop.epoch_progress.current.processed
+            sampler.set_epoch(epoch)
+            if self.begin_at:
+                sampler.load_state_dict({"epoch": epoch, "done": self.begin_at})
+                self.begin_at = 0
         return self._loader("train", sampler)
 
     def val_dataloader(self) -> StatefulDataLoader:

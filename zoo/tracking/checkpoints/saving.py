@@ -26,6 +26,9 @@ from zoo.tracking.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
+#: The key under which a checkpoint says how many examples the batches of all processes hold.
+BATCHES = "zoo_batch_size"
+
 
 def resumable_here(trainer: Trainer) -> bool:
     """Whether a training can go on exactly from a checkpoint at this end of a batch.
@@ -40,6 +43,12 @@ def resumable_here(trainer: Trainer) -> bool:
         or loop._should_accumulate()
         or (fetcher is not None and loop._should_check_val_fx(fetcher))
     )
+
+
+def _batch_of_all(trainer: Trainer) -> int | None:
+    """Examples in the batches of all processes together; None where it is not known."""
+    size = getattr(getattr(trainer, "datamodule", None), "batch_size", None)
+    return None if size is None else int(size) * trainer.world_size
 
 
 class RunCheckpoints(Checkpoint):
@@ -116,6 +125,7 @@ class RunCheckpoints(Checkpoint):
         `max_steps` it would be counted twice, and the next one skipped.
         """
         checkpoint[NUMBER] = self.number
+        checkpoint[BATCHES] = _batch_of_all(trainer)
         if not self._epoch_done:
             return
         loop = checkpoint["loops"]["fit_loop"]
@@ -127,6 +137,34 @@ class RunCheckpoints(Checkpoint):
                 count["processed"] -= 1
         if self._between_epochs:
             loop["state_dict"].pop("combined_loader", None)
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Find the place in the epoch anew, if batches are no longer of the same size."""
+        before, now = checkpoint.get(BATCHES), _batch_of_all(trainer)
+        loop = checkpoint["loops"]["fit_loop"]
+        if before is None or now is None or before == now:
+            return
+        if loop["state_dict"].pop("combined_loader", None) is None:
+            return  # between two epochs there is no place to find
+        progress = loop["epoch_loop.batch_progress"]
+        batches = progress["current"]["completed"] + (
+            progress["current"]["processed"] > progress["current"]["completed"]
+        )
+        window = trainer.accumulate_grad_batches
+        place = batches * before // now // window * window
+        progress["current"] = {name: place for name in progress["current"]}
+        progress["total"] = {name: progress["total"]["ready"] for name in progress["total"]}
+        data: Any = trainer.datamodule
+        data.begin_at = place
+        if trainer.is_global_zero:
+            log.warning(
+                "The checkpoint is of steps over other batches (%d examples each, now %d): the "
+                "epoch goes on at the same share of it, in another order.",
+                before,
+                now,
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
