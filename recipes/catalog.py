@@ -15,6 +15,7 @@ VERBS = {
     "backbones": "list the pretrained models that --model.backbone takes by name",
     "compare": "runs side by side: scores with intervals, significance, errors",
     "predict": "use a trained model on files or standard input",
+    "serve": "a trained model as a local page and a JSON endpoint",
 }
 
 #: The tasks of each family, by their names in `zoo`: told apart by the head.
