@@ -19,6 +19,7 @@ second to Lightning.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -86,10 +87,8 @@ class Processes:
 
     def kill(self) -> None:
         """End them all at once, and leave them no time."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.group, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         while self.running():
             time.sleep(0.01)
 
@@ -254,7 +253,7 @@ def measure(work: Path, *, processes: int, kills: int, seed: int, fork: bool) ->
     whole, seconds = undisturbed("whole")
     again, _ = undisturbed("again")
     assert not differences(whole, again), "two undisturbed runs differ: nothing can be compared"
-    print(f"an undisturbed run takes {seconds:.1f} s", flush=True)  # noqa: T201
+    print(f"an undisturbed run takes {seconds:.1f} s", flush=True)
 
     trials = []
     for number in range(kills):
@@ -286,7 +285,7 @@ def measure(work: Path, *, processes: int, kills: int, seed: int, fork: bool) ->
             start(run, "--run_dir", str(run)).wait()
         trial["different"] = differences(fingerprint(run), whole)
         trials.append(trial)
-        print(json.dumps(trial), flush=True)  # noqa: T201
+        print(json.dumps(trial), flush=True)
     return {
         "processes": processes,
         "start": "fork" if fork else "command",
@@ -317,7 +316,7 @@ def main() -> None:
         import transformers.models.bert.modeling_bert  # noqa: F401
 
         import recipes.cli
-        import recipes.run
+        import recipes.run  # noqa: F401
         import zoo.ner.task  # noqa: F401
     folder = given.work / f"{given.processes}-{given.start}"
     if folder.exists():
@@ -332,7 +331,7 @@ def main() -> None:
     )
     write = _adder(given.result)
     write(found)
-    print(f"{found['bit_identical']} of {found['kills']} bit-identical")  # noqa: T201
+    print(f"{found['bit_identical']} of {found['kills']} bit-identical")
 
 
 def _adder(path: Path) -> Callable[[dict[str, Any]], None]:

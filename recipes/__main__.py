@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from recipes import catalog
-from zoo.errors import TrainingStopped, ZooError
+from zoo.errors import TrainingStoppedError, ZooError
 
 #: Exit status of a mistake that the user can mend.
 MISTAKE = 2
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status(error: BaseException | None) -> int:
     """1 if a training that was well asked for had to stop, 2 for a mistake."""
     while error is not None:
-        if isinstance(error, TrainingStopped):
+        if isinstance(error, TrainingStoppedError):
             return STOPPED
         error = error.__cause__ or error.__context__
     return MISTAKE

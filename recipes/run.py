@@ -17,7 +17,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from recipes.catalog import INTERRUPTED
 from recipes.cli import RecipeCLI
 from zoo import backbones
-from zoo.errors import RunError, TrainingStopped
+from zoo.errors import RunError, TrainingStoppedError
 from zoo.tracking.checkpoints import why_damaged
 from zoo.tracking.console import console, print_scores, print_table, program, shown
 from zoo.tracking.export import export_model
@@ -84,7 +84,7 @@ def _fit(cli: RecipeCLI) -> int:
         return _interrupted(cli)
     except Exception as error:
         if is_out_of_memory(error):
-            raise TrainingStopped(_out_of_memory(cli)) from error
+            raise TrainingStoppedError(_out_of_memory(cli)) from error
         raise
     if cli.interrupt is not None and cli.interrupt.asked:
         return _interrupted(cli)

@@ -20,7 +20,7 @@ class RunError(ZooError):
     """A run folder, checkpoint or exported model cannot be used."""
 
 
-class TrainingStopped(RunError):
+class TrainingStoppedError(RunError):
     """A training cannot go on; what was done is kept. The command line exits with status 1."""
 
 

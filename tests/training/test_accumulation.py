@@ -113,7 +113,11 @@ class _Fixed(torch.utils.data.Dataset[Any]):
 
 
 def _trained(
-    make: Callable[..., tuple[FineTuningTask, Any]], folder: Path, tiny: Tiny, size: int, window: int
+    make: Callable[..., tuple[FineTuningTask, Any]],
+    folder: Path,
+    tiny: Tiny,
+    size: int,
+    window: int,
 ) -> dict[str, torch.Tensor]:
     """Weights after an epoch over the same examples, in the same order."""
     task, data = make(folder, tiny)

@@ -12,7 +12,7 @@ from lightning import Callback, Trainer
 from torch import Tensor
 
 from zoo import NERDataModule, NERTask
-from zoo.errors import TrainingStopped
+from zoo.errors import TrainingStoppedError
 from zoo.tracking.checkpoints import Interval, RunCheckpoints, newest_complete, saving
 from zoo.tracking.guards import FiniteLoss, is_out_of_memory, out_of_memory_advice
 from zoo.tracking.run_folder import RunFolder
@@ -49,7 +49,7 @@ def test_a_loss_that_is_no_number_stops_before_it_is_learned_and_keeps_the_batch
     data: NERDataModule, bert: str, tmp_path: Path, trainer: MakeTrainer
 ) -> None:
     task = _Broken(bert, labels=data.labels)
-    with pytest.raises(TrainingStopped) as stopped:
+    with pytest.raises(TrainingStoppedError) as stopped:
         _fit(trainer, data, task, tmp_path / "run")
     said = str(stopped.value)
     assert "The loss is nan at step 3 (epoch 1)" in said
@@ -112,7 +112,9 @@ def test_a_disk_that_is_full_at_the_end_stops_the_run_and_keeps_what_was(
 ) -> None:
     run = RunFolder(tmp_path / "run")
     disk = _FullDisk(monkeypatch, range(9, 11))
-    with pytest.raises(TrainingStopped, match=r"step 10.*No space.*last\.ckpt, previous\.ckpt"):
+    with pytest.raises(
+        TrainingStoppedError, match=r"step 10.*No space.*last\.ckpt, previous\.ckpt"
+    ):
         _fit(trainer, data, NERTask(bert, labels=data.labels), run.path, disk)
     found = newest_complete(run)
     assert found is not None
@@ -137,8 +139,7 @@ def test_out_of_memory_names_the_settings_that_need_less_and_keep_the_result_fir
         batch_size=32, accumulate=1, max_length=512, precision="32-true", accelerator=True
     )
     first, second, third, _ = said.split("; or ")
-    assert first.startswith(
-        "Out of memory with batches of 32. Try --data.batch_size 16 --trainer.accumulate_grad_batches 2"
-    )
+    knobs = "--data.batch_size 16 --trainer.accumulate_grad_batches 2"
+    assert first.startswith(f"Out of memory with batches of 32. Try {knobs}")
     assert second == "--trainer.precision bf16-mixed"
     assert third == "--data.max_length 256 (now 512)"

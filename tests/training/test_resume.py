@@ -41,7 +41,11 @@ def fit(
     """A function that trains in a folder, from its last checkpoint if it has one."""
 
     def run(
-        folder: Path, *callbacks: Callback, workers: int = 0, patience: int | None = None, **options: Any
+        folder: Path,
+        *callbacks: Callback,
+        workers: int = 0,
+        patience: int | None = None,
+        **options: Any,
     ) -> tuple[Trainer, NERTask, RunCheckpoints]:
         seed_everything(3)
         same = str(corpus)
@@ -58,7 +62,9 @@ def fit(
         task = NERTask(bert, labels=data.labels, learning_rate=1e-3)
         run_folder = RunFolder(folder)
         checkpoints = _Copies(run_folder, monitor=task.monitor, every=Interval(steps=1))
-        stopping = [PatientStopping(task.monitor, mode="max", patience=patience)] if patience else []
+        stopping = (
+            [PatientStopping(task.monitor, mode="max", patience=patience)] if patience else []
+        )
         trainer = Trainer(
             accelerator="cpu",
             devices=1,

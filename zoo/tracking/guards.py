@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from zoo.errors import RunError, TrainingStopped
+from zoo.errors import RunError, TrainingStoppedError
 from zoo.tracking.checkpoints import newest_complete
 from zoo.tracking.console import shown
 from zoo.tracking.run_folder import RunFolder, write_atomically
@@ -69,9 +69,9 @@ class FiniteLoss(Callback):
             return
         where = f"at step {trainer.global_step} (epoch {trainer.current_epoch + 1})"
         if not bad:
-            raise TrainingStopped(f"The loss of another process is no number {where}.")
+            raise TrainingStoppedError(f"The loss of another process is no number {where}.")
         path = self._keep(trainer, pl_module, float(loss))
-        raise TrainingStopped(
+        raise TrainingStoppedError(
             f"The loss is {float(loss)} {where}. The batch is kept in {shown(path)}: look for empty"
             f" or broken examples. {self._last_good()} Try a smaller --model.learning_rate, a "
             "longer --model.warmup, --trainer.gradient_clip_val 1.0, or --trainer.precision "

@@ -11,7 +11,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from zoo.errors import TrainingStopped
+from zoo.errors import TrainingStoppedError
 from zoo.tracking.checkpoints.finding import NUMBER
 from zoo.tracking.checkpoints.intervals import Interval
 from zoo.tracking.checkpoints.writing import (
@@ -154,8 +154,8 @@ class RunCheckpoints(Checkpoint):
         )
         window = trainer.accumulate_grad_batches
         place = batches * before // now // window * window
-        progress["current"] = {name: place for name in progress["current"]}
-        progress["total"] = {name: progress["total"]["ready"] for name in progress["total"]}
+        progress["current"] = dict.fromkeys(progress["current"], place)
+        progress["total"] = dict.fromkeys(progress["total"], progress["total"]["ready"])
         data: Any = trainer.datamodule
         data.begin_at = place
         if trainer.is_global_zero:
@@ -216,10 +216,10 @@ class RunCheckpoints(Checkpoint):
         """Try once more what could not be saved.
 
         Raises:
-            TrainingStopped: It failed again; names what is kept.
+            TrainingStoppedError: It failed again; names what is kept.
         """
         if self._unsaved and not self.save(trainer):
-            raise TrainingStopped(
+            raise TrainingStoppedError(
                 f"The end of the training (step {trainer.global_step}) could not be saved: "
                 f"{self._failure()}. {self._kept()} Make room, then go on with --resume "
                 f"{shown(self.folder.path)}."
