@@ -88,8 +88,10 @@ class SingleLabel(Objective):
     def weight(self, batch: Batch, *, known: int) -> Tensor:
         """The weights of the texts whose label the model knows."""
         gold = batch["labels"]
-        counted = (gold < known).float()
-        return (counted * batch["class_weights"][gold] if self.balanced else counted).sum()
+        counted: Tensor = (gold < known).float()
+        if self.balanced:
+            counted = counted * batch["class_weights"][gold]
+        return counted.sum()
 
     def validation_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy."""

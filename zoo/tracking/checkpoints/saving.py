@@ -156,7 +156,7 @@ class RunCheckpoints(Checkpoint):
         place = batches * before // now // window * window
         progress["current"] = dict.fromkeys(progress["current"], place)
         progress["total"] = dict.fromkeys(progress["total"], progress["total"]["ready"])
-        data: Any = trainer.datamodule
+        data: Any = getattr(trainer, "datamodule", None)
         data.begin_at = place
         if trainer.is_global_zero:
             log.warning(
