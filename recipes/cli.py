@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning_utilities.core.rank_zero import rank_zero_only
 
 from recipes import catalog
 from recipes.catalog import Recipe
@@ -179,8 +178,8 @@ class RecipeCLI(LightningCLI):
         if found is not None:
             _checkpoint_parameters(found.path)
             self.checkpoint = str(found.path)
-        if rank_zero_only.rank:
-            return
+        if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))):
+            return  # one process speaks
         for sentence in found.damaged if found is not None else ():
             log.warning(sentence)
         if found is None:

@@ -127,9 +127,10 @@ def _trained(
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # it would draw other numbers for other batches
         elif isinstance(getattr(module, "dropout", None), float):
-            module.dropout = 0.0
+            setattr(module, "dropout", 0.0)  # noqa: B010  a number here, a module elsewhere
     # Adam would blow gradients that are zero but for rounding up to the size of the others.
-    task.configure_optimizers = lambda: torch.optim.SGD(task.net.parameters(), lr=0.1)
+    sgd = torch.optim.SGD(task.net.parameters(), lr=0.1)
+    setattr(task, "configure_optimizers", lambda: sgd)  # noqa: B010
     rows = [data.features("train")[row] for row in range(len(data.features("train")))]
     batches = [data.collate(rows[at : at + size]) for at in range(0, len(rows), size)]
     Trainer(

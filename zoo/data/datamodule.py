@@ -352,7 +352,8 @@ class TextDataModule(LightningDataModule):
         )
         if self.trainer is not None:
             # Workers read ahead before Lightning tells the epoch that a resumed run begins with.
-            epoch = self.trainer.fit_loop.epoch_progress.current.processed
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            epoch = progress.processed
             sampler.set_epoch(epoch)
             if self.begin_at:
                 sampler.load_state_dict({"epoch": epoch, "done": self.begin_at})
