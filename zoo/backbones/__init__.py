@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         positions_of,
         quiet_transformers,
     )
+    from zoo.backbones.scratch import Size, new_masked_lm
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
     from zoo.backbones.warm_start import untied
     from zoo.backbones.writing import TextToText, text_to_text
@@ -34,6 +35,7 @@ __all__ = [
     "BackboneSpec",
     "Head",
     "ProblemType",
+    "Size",
     "TextToText",
     "get",
     "head_labels",
@@ -45,6 +47,7 @@ __all__ = [
     "metadata",
     "model_folder",
     "names",
+    "new_masked_lm",
     "output_layer",
     "positions_of",
     "quiet_transformers",
@@ -74,6 +77,7 @@ _LAZY = {
     **dict.fromkeys(
         ("METADATA_FILE", "metadata", "model_folder", "resolve"), "zoo.backbones.sources"
     ),
+    **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
     "untied": "zoo.backbones.warm_start",
 }

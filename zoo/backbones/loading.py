@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 Head = Literal[
-    "token-classification", "sequence-classification", "question-answering", "text-to-text"
+    "token-classification",
+    "sequence-classification",
+    "question-answering",
+    "text-to-text",
+    "masked-lm",
 ]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
@@ -29,12 +33,14 @@ _AUTO_CLASS: dict[Head, str] = {
     "sequence-classification": "AutoModelForSequenceClassification",
     "question-answering": "AutoModelForQuestionAnswering",
     "text-to-text": "AutoModelForSeq2SeqLM",
+    "masked-lm": "AutoModelForMaskedLM",
 }
 _ARCHITECTURE: dict[Head, tuple[str, ...]] = {
     "token-classification": ("ForTokenClassification",),
     "sequence-classification": ("ForSequenceClassification",),
     "question-answering": ("ForQuestionAnswering",),
     "text-to-text": ("ForConditionalGeneration", "EncoderDecoderModel"),
+    "masked-lm": ("ForMaskedLM",),
 }
 #: Architectures whose head has the same parameter names as ours, whatever its task.
 _WITH_CLASSIFIER = (
@@ -43,9 +49,10 @@ _WITH_CLASSIFIER = (
     "ForQuestionAnswering",
 )
 #: Labels of heads whose outputs are the same in every model, whatever its config calls them.
-_FIXED_LABELS: dict[Head, list[str]] = {
+FIXED_LABELS: dict[Head, list[str]] = {
     "question-answering": ["start", "end"],
     "text-to-text": ["summary"],
+    "masked-lm": ["token"],
 }
 
 #: Longest input used unless asked for more: attention's cost grows with the square.
@@ -139,20 +146,24 @@ def positions_of(config: "PreTrainedConfig") -> int | None:
 def head_labels(backbone: str, head: Head) -> list[str] | None:
     """Labels of the fine-tuned head in a model folder, in order; None where there is no such head.
 
-    Only folders are asked: of a Hub model just the body is used. An encoder-decoder is an
-    exception: it can write wherever it comes from, unless it is a warm start.
+    Only folders are asked: of a Hub model just the body is used. Two heads are exceptions, since
+    they are pretrained with the body: an encoder-decoder can write wherever it comes from, unless
+    it is a warm start, and a masked language model can fill masks.
     """
     source = resolve(backbone)
     if head == "text-to-text" and source.folder is None:
-        return list(_FIXED_LABELS[head]) if _is_encoder_decoder(source) else None
-    if source.folder is None or source.decoder is not None:
+        return list(FIXED_LABELS[head]) if _is_encoder_decoder(source) else None
+    if source.decoder is not None or (source.folder is None and head != "masked-lm"):
         return None
-    config = _config_file(source.folder)
+    if source.folder is None:
+        config = load_config(backbone).to_dict()
+    else:
+        config = _config_file(source.folder)
     architectures = config.get("architectures") or [""]
     if not architectures[0].endswith(_ARCHITECTURE[head]):
         return None
-    if head in _FIXED_LABELS:
-        return list(_FIXED_LABELS[head])
+    if head in FIXED_LABELS:
+        return list(FIXED_LABELS[head])
     id2label = config.get("id2label") or {}
     return [id2label[key] for key in sorted(id2label, key=int)]
 
@@ -360,6 +371,7 @@ def quiet_transformers() -> Iterator[None]:
 
 
 __all__ = [
+    "FIXED_LABELS",
     "Head",
     "ProblemType",
     "check_kind",
