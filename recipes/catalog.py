@@ -15,6 +15,7 @@ VERBS = {
     "backbones": "list the pretrained models that --model.backbone takes by name",
     "compare": "runs side by side: scores with intervals, significance, errors",
     "predict": "use a trained model on files or standard input",
+    "serve": "a trained model as a local page and a JSON endpoint",
 }
 
 #: The tasks of each family, by their names in `zoo`: told apart by the head.
@@ -28,6 +29,8 @@ FAMILIES = {
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
+#: Exit status of a mistake that the user can mend.
+MISTAKE = 2
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
 

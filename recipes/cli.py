@@ -1,5 +1,6 @@
 """The command line of a recipe: Lightning's CLI with a run folder on top."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -143,7 +144,7 @@ class RecipeCLI(LightningCLI):
                 "--ckpt_path is for validate, test and predict; --resume goes on fitting."
             )
         if config.resume is None:
-            task = _task_class(config.model.class_path).family
+            task = self.family
             recipe = config.recipe.removeprefix(f"{task}/")
             recipe = f"{recipe}-{self.phase}" if self.evaluating else recipe
             self.folder = choose_run_folder(task=task, recipe=recipe, chosen=config.run_dir)
@@ -158,6 +159,11 @@ class RecipeCLI(LightningCLI):
             )
         _checkpoint_parameters(self.folder.last_checkpoint)
         self.checkpoint = str(self.folder.last_checkpoint)
+
+    @property
+    def family(self) -> str:
+        """The family of the recipe's task."""
+        return _task_class(self.config.model.class_path).family
 
     @property
     def evaluating(self) -> bool:
@@ -207,8 +213,9 @@ class RecipeCLI(LightningCLI):
         if trainer.logger is None:
             self.run_logger = RunLogger(
                 self.folder.path,
-                name=self.folder.id,
-                group=self.config.recipe,
+                # W&B's own variables, by which several seeds lie together.
+                name=os.environ.get("WANDB_NAME") or self.folder.id,
+                group=os.environ.get("WANDB_RUN_GROUP") or self.config.recipe,
                 job_type=self.phase or "fit",
                 tags=[self.model.family, _short_name(self.model.backbone), "full"],
             )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ProblemType,
         head_labels,
         load_config,
+        load_encoder,
         load_model,
         load_tokenizer,
         longest_input,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         quiet_transformers,
     )
     from zoo.backbones.scratch import Size, new_masked_lm
+    from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
     from zoo.backbones.warm_start import untied
     from zoo.backbones.writing import TextToText, text_to_text
@@ -40,6 +42,7 @@ __all__ = [
     "get",
     "head_labels",
     "load_config",
+    "load_encoder",
     "load_model",
     "load_tokenizer",
     "longest_input",
@@ -50,6 +53,7 @@ __all__ = [
     "new_masked_lm",
     "output_layer",
     "positions_of",
+    "put_on_encoder",
     "quiet_transformers",
     "register",
     "resolve",
@@ -64,6 +68,7 @@ _LAZY = {
             "ProblemType",
             "head_labels",
             "load_config",
+            "load_encoder",
             "load_model",
             "load_tokenizer",
             "longest_input",
@@ -79,6 +84,7 @@ _LAZY = {
     ),
     **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
+    "put_on_encoder": "zoo.backbones.sharing",
     "untied": "zoo.backbones.warm_start",
 }
 

@@ -141,14 +141,20 @@ def choose_run_folder(*, task: str, recipe: str, chosen: str | None) -> RunFolde
                 "new folder."
             )
     else:
-        slug = re.sub(r"[^a-zA-Z0-9.]+", "-", recipe).strip("-") or "run"
-        base = Path("runs") / task / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}"
-        path, number = base, 2
-        while path.exists():
-            path = base.with_name(f"{base.name}-{number}")
-            number += 1
+        path = new_run_folder(task=task, recipe=recipe)
     os.environ[ENVIRONMENT] = str(path.resolve())
     return RunFolder(path)
+
+
+def new_run_folder(*, task: str, recipe: str, ending: str = "") -> Path:
+    """A folder that is not there yet, named after recipe and time; nothing is made on disk."""
+    slug = re.sub(r"[^a-zA-Z0-9.]+", "-", recipe).strip("-") or "run"
+    base = Path("runs") / task / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}{ending}"
+    path, number = base, 2
+    while path.exists():
+        path = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return path
 
 
 def existing_run_folder(path: str, *, option: str) -> RunFolder:

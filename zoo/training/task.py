@@ -83,6 +83,8 @@ class FineTuningTask(LightningModule):
         )
         self.model: PreTrainedModel | None = None
         self._no_weights: RunError | None = None
+        #: Parts of the model that other tasks have too; a module's own list would copy them.
+        self._shared: list[torch.nn.Module] = []
 
     @property
     def net(self) -> "PreTrainedModel":
@@ -106,6 +108,29 @@ class FineTuningTask(LightningModule):
             self._build_to_evaluate()
         else:
             self.model = self._new_model(weights=True)
+
+    def use_encoder(self, encoder: "PreTrainedModel", *, copy: bool = False) -> Self:
+        """Build the model on an encoder that is in memory already, with a new head.
+
+        Several tasks on one encoder hold its weights once. As training one must not change what
+        the others predict, the shared encoder is frozen and has no dropout; each task trains its
+        head. With `copy` a task takes a copy of its own instead, all of which is trained: one
+        reading from disk then does for several fine-tunings, and memory holds each.
+
+        Checkpoints and exported models are whole, whatever is shared while they are made.
+
+        Args:
+            encoder: What `zoo.backbones.load_encoder` gave for this task's backbone.
+            copy: Train a copy of it.
+
+        Raises:
+            BackboneError: It is of another backbone or kind.
+        """
+        with torch.device("meta"):
+            model = self._load(self.labels, weights=False)
+        self._shared = backbones.put_on_encoder(model, encoder, backbone=self.backbone, copy=copy)
+        self.model, self._no_weights = model, None
+        return self
 
     def _build_to_evaluate(self) -> None:
         try:
@@ -160,8 +185,19 @@ class FineTuningTask(LightningModule):
                 f"{', '.join(self.labels)}."
             )
         self._no_weights = None
+        self._require_shared(checkpoint["state_dict"])
         if self.model is not None and self.model.config.num_labels != len(labels):
             self.model = self._load(list(labels), weights=False)
+
+    def _require_shared(self, state: Mapping[str, Any]) -> None:
+        """Refuse weights that would change the encoder under other tasks."""
+        shared = {id(own) for part in self._shared for own in part.parameters()}
+        for name, own in self.named_parameters():
+            if id(own) in shared and not torch.equal(own.cpu(), state.get(name, own).cpu()):
+                raise RunError(
+                    "The checkpoint has another encoder than the one that this task shares with "
+                    "others. Load it into a task of its own."
+                )
 
     @property
     def known_labels(self) -> list[str]:
@@ -230,6 +266,8 @@ class FineTuningTask(LightningModule):
             yield
         finally:
             self.net.train(was_training)
+            for part in self._shared:
+                part.eval()
 
     def on_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """A batch with its tensors where the model is."""
