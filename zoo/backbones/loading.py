@@ -49,7 +49,7 @@ _WITH_CLASSIFIER = (
     "ForQuestionAnswering",
 )
 #: Labels of heads whose outputs are the same in every model, whatever its config calls them.
-FIXED_LABELS: dict[Head, list[str]] = {
+_FIXED_LABELS: dict[Head, list[str]] = {
     "question-answering": ["start", "end"],
     "text-to-text": ["summary"],
     "masked-lm": ["token"],
@@ -146,24 +146,20 @@ def positions_of(config: "PreTrainedConfig") -> int | None:
 def head_labels(backbone: str, head: Head) -> list[str] | None:
     """Labels of the fine-tuned head in a model folder, in order; None where there is no such head.
 
-    Only folders are asked: of a Hub model just the body is used. Two heads are exceptions, since
-    they are pretrained with the body: an encoder-decoder can write wherever it comes from, unless
-    it is a warm start, and a masked language model can fill masks.
+    Of a Hub model just the body is used, but for heads that are pretrained with it: an
+    encoder-decoder can write, unless it is a warm start, and a masked language model fills masks.
     """
     source = resolve(backbone)
     if head == "text-to-text" and source.folder is None:
-        return list(FIXED_LABELS[head]) if _is_encoder_decoder(source) else None
+        return list(_FIXED_LABELS[head]) if _is_encoder_decoder(source) else None
     if source.decoder is not None or (source.folder is None and head != "masked-lm"):
         return None
-    if source.folder is None:
-        config = load_config(backbone).to_dict()
-    else:
-        config = _config_file(source.folder)
+    config = _config_file(source.folder) if source.folder else load_config(backbone).to_dict()
     architectures = config.get("architectures") or [""]
     if not architectures[0].endswith(_ARCHITECTURE[head]):
         return None
-    if head in FIXED_LABELS:
-        return list(FIXED_LABELS[head])
+    if head in _FIXED_LABELS:
+        return list(_FIXED_LABELS[head])
     id2label = config.get("id2label") or {}
     return [id2label[key] for key in sorted(id2label, key=int)]
 
@@ -239,8 +235,7 @@ def load_model(
         warm_start.finish(model, special=load_tokenizer(backbone) if source.decoder else None)
     if tie_weights:
         warm_start.tie(model, backbone=backbone, equal=weights)
-    # from_pretrained returns a model in eval mode and Lightning would keep it there, so that
-    # dropout never worked.
+    # from_pretrained returns a model in eval mode, in which Lightning keeps it: without dropout.
     model.train()
     return model  # type: ignore[no-any-return]
 
@@ -389,7 +384,6 @@ def quiet_transformers() -> Iterator[None]:
 
 
 __all__ = [
-    "FIXED_LABELS",
     "Head",
     "ProblemType",
     "check_kind",

@@ -1,11 +1,11 @@
 """New models with random weights, for the tokenizer of a backbone."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from zoo.backbones.loading import (
-    FIXED_LABELS,
     check_kind,
     load_config,
     load_tokenizer,
@@ -21,7 +21,7 @@ Size = Literal["tiny", "mini", "small", "same"]
 _SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512)}
 
 
-def new_masked_lm(backbone: str, size: Size) -> "PreTrainedModel":
+def new_masked_lm(backbone: str, size: Size, *, labels: Sequence[str]) -> "PreTrainedModel":
     """A masked language model with random weights, for a backbone's tokenizer.
 
     Args:
@@ -29,6 +29,7 @@ def new_masked_lm(backbone: str, size: Size) -> "PreTrainedModel":
         size: `same` is the backbone's own shape; the others are BERTs of 2 layers of width 128
             (`tiny`), 4 of 256 (`mini`) and 4 of 512 (`small`), as in Turc et al. 2019
             (arXiv 1908.08962).
+        labels: The head's one label.
 
     Raises:
         BackboneError: The backbone cannot be found or read, or it is an encoder-decoder.
@@ -50,7 +51,6 @@ def new_masked_lm(backbone: str, size: Size) -> "PreTrainedModel":
             max_position_embeddings=longest_input(backbone),
             pad_token_id=tokenizer.pad_token_id,
         )
-    labels = FIXED_LABELS["masked-lm"]
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
     model: PreTrainedModel = AutoModelForMaskedLM.from_config(config, dtype=torch.float32)

@@ -106,7 +106,7 @@ class MaskedLMTask(FineTuningTask):
 
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
         if self.from_scratch is not None:
-            return backbones.new_masked_lm(self.backbone, self.from_scratch)
+            return backbones.new_masked_lm(self.backbone, self.from_scratch, labels=labels)
         return super()._load(labels, weights=weights)
 
     def _trained_model(self) -> "PreTrainedModel":
