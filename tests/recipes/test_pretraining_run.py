@@ -139,8 +139,12 @@ def test_a_model_from_scratch_is_tested_resumed_and_made_to_a_backbone(
     capsys.readouterr()
     write_entities(tmp_path / "entities")
     tagger = ["--model.backbone=run/model", "--data.dataset=entities", "--data.stride=8"]
-    limits = ["--trainer.max_epochs=1", "--trainer.logger=false", "--run_dir=tagged"]
-    assert main(["ner", *tagger, *limits]) == 0
+    limits = ["--trainer.max_epochs=1", "--trainer.logger=false", "--trainer.accelerator=cpu"]
+    assert main(["ner", *tagger, *limits, "--run_dir=tagged"]) == 0
+    limits += ["--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
+    for task in ("classification", "qa"):
+        own = ["--model.backbone=run/model", f"--run_dir={task}"]
+        assert main([task, "fit", *own, *limits]) == 0
 
 
 def test_a_mistake_is_one_sentence(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
