@@ -14,7 +14,10 @@ DEFAULT = "sample"
 VERBS = {
     "backbones": "list the pretrained models that --model.backbone takes by name",
     "compare": "runs side by side: scores with intervals, significance, errors",
+    "doctor": "look at the data of a recipe before a model is trained on it",
+    "export": "a trained model to take away: transformers, ONNX or int8, with a card; to the Hub",
     "predict": "use a trained model on files or standard input",
+    "search": "try settings on this machine, and keep the best; `wandb agent` takes the same file",
     "serve": "a trained model as a local page and a JSON endpoint",
 }
 

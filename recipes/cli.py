@@ -117,6 +117,12 @@ class RecipeCLI(LightningCLI):
             type=int | None,
             help="Stop after so many validations without a better score.",
         )
+        parser.add_argument(
+            "--log_model",
+            type=bool,
+            default=False,
+            help="Upload the trained model to W&B; else W&B knows its scores and where it lies.",
+        )
         parser.link_arguments("model.init_args.backbone", "data.init_args.backbone")
         parser.link_arguments(
             "seed_everything", "data.init_args.seed", compute_fn=lambda seed: int(seed or 0)
@@ -218,6 +224,10 @@ class RecipeCLI(LightningCLI):
                 group=os.environ.get("WANDB_RUN_GROUP") or self.config.recipe,
                 job_type=self.phase or "fit",
                 tags=[self.model.family, _short_name(self.model.backbone), "full"],
+                monitor=monitor,
+                monitor_mode=mode,
+                resume=self.config.resume is not None,
+                log_model=self.config.log_model,
             )
             kwargs["logger"] = self.run_logger
         return super().instantiate_trainer(**kwargs)

@@ -43,6 +43,11 @@ def main(arguments: Sequence[str]) -> int:
         help="resamples for intervals and p-values (%(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="fixes the resamples (%(default)s)")
+    parser.add_argument(
+        "--wandb_report",
+        metavar="ENTITY/PROJECT",
+        help="also save the comparison as a report at W&B, with the runs' curves",
+    )
     options = parser.parse_args(arguments)
     check_at_least("--resamples", options.resamples, 100)
     check_at_least("--seed", options.seed, 0)
@@ -52,16 +57,27 @@ def main(arguments: Sequence[str]) -> int:
     from zoo.tracking.comparison.runs import find_runs
     from zoo.tracking.console import shown
 
+    place = None
+    if options.wandb_report is not None:
+        from zoo.tracking.comparison.wandb_report import place_of
+
+        place = place_of(options.wandb_report)  # a wrong one shows before the work
     names = options.runs or ["runs"]
     groups = [] if options.all else find_groups(names)
     asked = {"score": options.score, "resamples": options.resamples, "seed": options.seed}
     comparison: Comparison | GroupComparison
+    single: Comparison | None = None
+    if groups and place is not None:
+        raise ZooError(
+            "--wandb_report writes of single runs: give their folders, such as "
+            f"{shown(groups[0].path)}/seed-42."
+        )
     if groups:
         comparison = compare_seeds(groups, **asked)
         beside = groups[-1].path
     else:
         runs = find_runs(names, newest=None if options.all else 2)
-        comparison = compare(runs, **asked)
+        comparison = single = compare(runs, **asked)
         beside = runs[-1].folder.path
     _print(comparison)
     if not groups:
@@ -73,7 +89,22 @@ def main(arguments: Sequence[str]) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, page(comparison))
     print(f"page  {shown(output)}")  # noqa: T201
+    if place is not None and single is not None:
+        _report(single, *place)
     return 0
+
+
+def _report(comparison: "Comparison", entity: str, project: str) -> None:
+    from zoo.tracking.comparison.wandb_report import not_sent, save
+    from zoo.tracking.console import program, shown
+
+    for run in not_sent(comparison.runs):
+        folder = shown(run.folder.path / "wandb")
+        print(  # noqa: T201
+            f"note: {run.name} was kept on disk; its curves show once it is sent: "
+            f"{program('wandb')} sync {folder}"
+        )
+    print(f"W&B   {save(comparison, entity, project)}")  # noqa: T201
 
 
 def compare(

@@ -65,6 +65,10 @@ def run_seeds(name: str, overrides: Sequence[str], *, subcommand: str | None) ->
             "--resume goes on with a single run. To go on with several seeds, give the same "
             "command again with --run_dir and their common folder."
         )
+    if os.environ.get("WANDB_SWEEP_ID"):
+        raise ZooError(
+            "--seeds makes several runs, and an agent of a sweep waits for one: leave it out there."
+        )
     if os.environ.get("LOCAL_RANK") is not None:
         raise ZooError(
             "--seeds starts its runs itself, so it cannot be started by torchrun or the like; "

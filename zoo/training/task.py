@@ -82,6 +82,7 @@ class FineTuningTask(LightningModule):
             {split: MeanMetric(nan_strategy=math.nan) for split in ("val", "test")}
         )
         self.model: PreTrainedModel | None = None
+        self._given: PreTrainedModel | None = None
         self._no_weights: RunError | None = None
         #: Parts of the model that other tasks have too; a module's own list would copy them.
         self._shared: list[torch.nn.Module] = []
@@ -172,7 +173,16 @@ class FineTuningTask(LightningModule):
                 f"The head in {self.backbone} knows the labels {', '.join(had)}, but the task was "
                 f"given {', '.join(self.labels)}."
             )
-        return self._load(had)
+        return self._load(had) if self._given is None else self._given
+
+    def use(self, model: "PreTrainedModel") -> None:
+        """Predict and test with a model that is built already, such as one of another runtime.
+
+        Args:
+            model: Takes and gives what the model in `backbone` does, whose labels and calibration
+                still count.
+        """
+        self._given, self.model = model, None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Give the head the size it had when the checkpoint was saved."""
@@ -238,7 +248,12 @@ class FineTuningTask(LightningModule):
         had = backbones.head_labels(str(model), cls.head)
         if had is None:
             raise RunError(f"The model in {model} has no head for {cls.family}.")
-        options = cls.options_of(backbones.metadata(str(model)))
+        known = backbones.metadata(str(model))
+        if str(known.get("export", {}).get("format", "hf")) != "hf":
+            raise RunError(
+                f"{model} is an ONNX export: load it with zoo.shipping.load({str(model)!r})."
+            )
+        options = cls.options_of(known)
         task = cls(str(model), labels=list(labels or had), **options)
         task.net  # noqa: B018  a broken model shows now, not at the first prediction
         return task
