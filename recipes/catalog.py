@@ -26,6 +26,7 @@ FAMILIES = {
     "ner": ("NERTask",),
     "classification": ("ClassificationTask",),
     "qa": ("QATask",),
+    "pretraining": ("MaskedLMTask",),
     "summarization": ("SummarizationTask", "ExtractiveSummarizationTask"),
 }
 
