@@ -140,7 +140,9 @@ class MaskedLMTask(FineTuningTask):
         logits: Tensor = output.logits
         return logits
 
-    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
+    def training_step(
+        self, batch: Mapping[str, Any], batch_index: int
+    ) -> Tensor | dict[str, Tensor]:
         """Mean cross-entropy over the tokens that this step asks for."""
         generator = seeded(batch["seed"], self.current_epoch, batch_index, self.global_rank)
         chosen = choose(
@@ -158,9 +160,8 @@ class MaskedLMTask(FineTuningTask):
         )
         logits = self({**batch, "input_ids": read})
         nats = F.cross_entropy(logits[chosen].float(), right[chosen], reduction="sum")
-        loss = nats / chosen.sum().clamp(min=1)
-        self.log_loss(loss)
-        return loss
+        count = chosen.sum()
+        return self.training_loss(nats / count.clamp(min=1), count)
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Count the masked tokens of a validation batch."""
