@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Two tests at a time, a thread each: more threads make tiny models slower. ARGS="-n 0": one at a time.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -28,10 +30,10 @@ format: $(INSTALLED) ## Format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 
 test: $(INSTALLED) ## Run the tests: offline, a few minutes (ARGS are passed to pytest)
-	$(BIN)/pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-all: $(INSTALLED) ## Run all tests: also every recipe, the notebooks, the wheel and real corpora
-	$(BIN)/pytest -m "" $(ARGS)
+	$(PYTEST) -m "" $(ARGS)
 
 recipe-ner: $(INSTALLED) ## Fine-tune, test and export a NER model (ARGS="--trainer.max_epochs 1")
 	@$(BIN)/python -m recipes ner $(ARGS)
