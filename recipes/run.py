@@ -92,9 +92,10 @@ def _fit(cli: RecipeCLI) -> int:
             "perf/peak_memory_gib": peak_memory_gib(),
             "perf/fit_seconds": time.perf_counter() - began,
         }
-    if cli.trainer.is_global_zero:
+    whole = cli.model.whole()
+    if whole is not None and cli.trainer.is_global_zero:
         metrics = cli.folder.add_metrics(scores)
-        export_model(cli.model, cli.folder.model, metadata=_metadata(cli))
+        export_model(whole, cli.folder.model, metadata=_metadata(cli))
         if cli.phase == "fit":
             _write_page(cli, None, metrics)
             _say_results(cli, None, metrics)
@@ -119,7 +120,7 @@ def _load_best(cli: RecipeCLI) -> None:
     best = cli.folder.best_checkpoint
     if best.is_file():
         checkpoint = torch.load(best, map_location="cpu", weights_only=True)
-        cli.model.load_state_dict(checkpoint["state_dict"])
+        cli.model.load_best(checkpoint["state_dict"])
 
 
 def _scores_of_best(cli: RecipeCLI) -> dict[str, float]:

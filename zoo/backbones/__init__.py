@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zoo.backbones.loading import (
         Head,
         ProblemType,
+        block_classes,
         head_labels,
         load_config,
         load_model,
@@ -35,6 +36,7 @@ __all__ = [
     "Head",
     "ProblemType",
     "TextToText",
+    "block_classes",
     "get",
     "head_labels",
     "load_config",
@@ -59,6 +61,7 @@ _LAZY = {
         (
             "Head",
             "ProblemType",
+            "block_classes",
             "head_labels",
             "load_config",
             "load_model",

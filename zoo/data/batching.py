@@ -6,6 +6,7 @@ strategy, in a notebook too, and tells them the epoch.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,23 @@ import torch.distributed
 from torch.utils.data import DistributedSampler
 
 Lengths = npt.NDArray[np.int64]
+
+#: Marks a batch that counts for nothing.
+_FILLER = "filler"
+
+
+class Filler(list[int]):
+    """Rows of a batch that is computed only to keep in step with other processes."""
+
+
+def mark(batch: dict[str, Any], rows: list[int]) -> dict[str, Any]:
+    """The batch of some rows, marked where it is a filler."""
+    return {**batch, _FILLER: True} if isinstance(rows, Filler) else batch
+
+
+def is_filler(batch: Any) -> bool:
+    """Whether a batch counts for nothing."""
+    return isinstance(batch, dict) and batch.get(_FILLER, False)
 
 
 class _BatchSampler(DistributedSampler[list[int]]):
@@ -119,13 +137,18 @@ class EvaluationSampler(_BatchSampler):
         lengths: Tokens of each row.
         documents: The document that each row is a part of.
         batch_size: Rows in a batch.
+        in_step: Whether all processes must take as many steps: those with fewer batches get
+            fillers (of the shortest row) after their own.
     """
 
-    def __init__(self, lengths: Lengths, documents: Lengths, *, batch_size: int):
+    def __init__(
+        self, lengths: Lengths, documents: Lengths, *, batch_size: int, in_step: bool = False
+    ):
         super().__init__()
         self.lengths = lengths
         self.documents = documents
         self.batch_size = batch_size
+        self.in_step = in_step
 
     def batches(self) -> list[list[int]]:
         """This process's batches, in order: documents are shared out, not batches."""
@@ -137,14 +160,16 @@ class EvaluationSampler(_BatchSampler):
         longest = np.zeros(int(self.documents.max(initial=-1)) + 1, dtype=np.int64)
         np.maximum.at(longest, documents, self.lengths[rows])
         rows = rows[np.lexsort((rows, documents, -longest[documents]))]
-        return [
+        batches = [
             rows[at : at + self.batch_size].tolist() for at in range(0, len(rows), self.batch_size)
         ]
+        missing = len(self) - len(batches)
+        return [*batches, *([Filler([int(self.lengths.argmin())])] * missing)]
 
     def __len__(self) -> int:
         rank, world = _rank_and_world()
-        rows = int(np.count_nonzero(self.documents % world == rank))
-        return -(-rows // self.batch_size)
+        rows = np.bincount(self.documents % world, minlength=world)
+        return -(-int(rows.max() if self.in_step else rows[rank]) // self.batch_size)
 
 
 def _rank_and_world() -> tuple[int, int]:
@@ -159,4 +184,12 @@ def padded(rows: list[list[int]], *, fill: int) -> torch.Tensor:
     return torch.tensor([row + [fill] * (width - len(row)) for row in rows], dtype=torch.long)
 
 
-__all__: list[str] = ["EvaluationSampler", "LengthGroupedSampler", "Lengths", "padded"]
+__all__: list[str] = [
+    "EvaluationSampler",
+    "Filler",
+    "LengthGroupedSampler",
+    "Lengths",
+    "is_filler",
+    "mark",
+    "padded",
+]

@@ -359,7 +359,12 @@ class TextDataModule(LightningDataModule):
 
     def _evaluation_loader(self, split: Split) -> StatefulDataLoader:
         documents = np.asarray(self.features(split).data.column("example"), dtype=np.int64)
-        sampler = EvaluationSampler(self._lengths(split), documents, batch_size=self.batch_size)
+        sampler = EvaluationSampler(
+            self._lengths(split),
+            documents,
+            batch_size=self.batch_size,
+            in_step=getattr(getattr(self.trainer, "strategy", None), "in_step", False),
+        )
         return self._loader(split, sampler)
 
     def _loader(self, split: Split, sampler: Any) -> StatefulDataLoader:

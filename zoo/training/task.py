@@ -19,6 +19,8 @@ from torchmetrics import MeanMetric
 from zoo import backbones
 from zoo.errors import RunError, ZooError, check_at_least
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
+from zoo.training.sharding import clip_gradients, is_sharded, load_whole_state, whole_state
+from zoo.training.strategies import FSDP2Strategy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -128,7 +130,18 @@ class FineTuningTask(LightningModule):
     on_predict_start = on_validation_start
 
     def _new_model(self, *, weights: bool) -> "PreTrainedModel":
-        return self._load(self.labels, weights=weights)
+        return self._built(self.labels, weights=weights)
+
+    def _built(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
+        """The model, or under a strategy that shards it this process's share of it."""
+        strategy = self._trainer.strategy if self._trainer is not None else None
+        if not isinstance(strategy, FSDP2Strategy):
+            return self._load(labels, weights=weights)
+        return strategy.build(
+            lambda weights: self._load(labels, weights=weights),
+            weights=weights,
+            blocks=lambda model: backbones.block_classes(self.backbone, model),
+        )
 
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
         return backbones.load_model(self.backbone, self.head, labels=labels, weights=weights)
@@ -147,7 +160,7 @@ class FineTuningTask(LightningModule):
                 f"The head in {self.backbone} knows the labels {', '.join(had)}, but the task was "
                 f"given {', '.join(self.labels)}."
             )
-        return self._load(had)
+        return self._built(had)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Give the head the size it had when the checkpoint was saved."""
@@ -161,7 +174,62 @@ class FineTuningTask(LightningModule):
             )
         self._no_weights = None
         if self.model is not None and self.model.config.num_labels != len(labels):
-            self.model = self._load(list(labels), weights=False)
+            self.model = self._built(list(labels), weights=False)
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: dict[str, Any]) -> Self:
+        """The task of a checkpoint's content, with its weights.
+
+        Raises:
+            RunError: It is no checkpoint of a zoo task.
+        """
+        parameters = checkpoint.get("hyper_parameters", {})
+        if "labels" not in parameters or "backbone" not in parameters:
+            raise RunError("This is no checkpoint of a zoo task: it does not say its labels.")
+        task = cls(**parameters)
+        task.model = task._load(task.labels, weights=False)
+        task.on_load_checkpoint(checkpoint)
+        task.load_state_dict(checkpoint["state_dict"])
+        return task
+
+    def whole(self) -> Self | None:
+        """The task itself, or a copy that holds all of its weights where a strategy shares them out.
+
+        All processes must call it; the copy is on the CPU of the first, the others get None.
+        """
+        if self.model is None or not is_sharded(self.model):
+            return self
+        state = whole_state(self)
+        if not self.trainer.is_global_zero:
+            return None
+        parameters = {**self.hparams, "labels": self.known_labels}
+        return self.of_checkpoint({"hyper_parameters": parameters, "state_dict": state})
+
+    def load_best(self, state: Mapping[str, Any]) -> None:
+        """Take weights that were saved; all processes must call it with the same."""
+        if self.model is not None and is_sharded(self.model):
+            load_whole_state(self, state)
+        else:
+            self.load_state_dict(dict(state))
+
+    @property
+    def in_step(self) -> bool:
+        """Whether all processes must now do as many forward passes: each is one of all of them."""
+        return self._trainer is not None and isinstance(self._trainer.strategy, FSDP2Strategy)
+
+    def keep_in_step(
+        self, batch: Mapping[str, Any], split: Literal["val", "test", "predict"]
+    ) -> None:
+        """Do the forward passes of an evaluation step, and nothing else.
+
+        Under a strategy that shards the model, a process whose batches are done helps the others
+        so. A family whose step does more than one pass says which.
+
+        Args:
+            batch: A batch that counts for nothing.
+            split: Which kind of step the others may do.
+        """
+        self(batch)
 
     @property
     def known_labels(self) -> list[str]:
@@ -299,7 +367,10 @@ class FineTuningTask(LightningModule):
         float16 scales the gradients.
         """
         plugin = self.trainer.precision_plugin
-        if isinstance(plugin, MixedPrecision) and plugin.scaler is None:
+        if self.in_step and (gradient_clip_algorithm or "norm") == "norm":
+            if gradient_clip_val:
+                clip_gradients(self.net.parameters(), gradient_clip_val)
+        elif isinstance(plugin, MixedPrecision) and plugin.scaler is None:
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val or 0.0, algorithm)
         else:

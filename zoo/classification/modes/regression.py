@@ -71,8 +71,9 @@ class Regression(Objective):
         mean, spread = batch["scale"].unbind()
         if kept and float(self.mean) == 0 and float(self.spread) == 1:
             with torch.no_grad():
-                output.weight.div_(spread)
-                output.bias.sub_(mean).div_(spread)
+                # Plain numbers: the weights may be this process's share alone.
+                output.weight.div_(float(spread))
+                output.bias.sub_(float(mean)).div_(float(spread))
         self.mean.copy_(mean)
         self.spread.copy_(spread)
         self.unit.copy_(spread)
