@@ -301,7 +301,11 @@ def block_classes(backbone: str, model: "PreTrainedModel") -> tuple[str, ...]:
         source = source.decoder
     known = {type(module).__name__ for module in model.modules()}
     found = [name for name in names if name in known]
-    return tuple(dict.fromkeys(found)) or tuple(sorted(model._no_split_modules or ()))
+    if found:
+        return tuple(dict.fromkeys(found))
+    lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
+    listed = {type(module).__name__ for one in lists for module in one}
+    return tuple(sorted(listed & set(model._no_split_modules or listed)))
 
 
 def output_layer(model: "PreTrainedModel") -> torch.nn.Linear:

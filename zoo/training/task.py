@@ -369,7 +369,9 @@ class FineTuningTask(LightningModule):
         plugin = self.trainer.precision_plugin
         if self.in_step and (gradient_clip_algorithm or "norm") == "norm":
             if gradient_clip_val:
-                clip_gradients(self.net.parameters(), gradient_clip_val)
+                # The optimizer's: what the modules hold may be gathered for a forward pass.
+                groups = optimizer.param_groups
+                clip_gradients([p for group in groups for p in group["params"]], gradient_clip_val)
         elif isinstance(plugin, MixedPrecision) and plugin.scaler is None:
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val or 0.0, algorithm)
