@@ -179,25 +179,31 @@ def train(
     }
 
 
-def evaluate(
-    family: str, backbone: str, data: dict[str, Any], *, world: int, strategy: str, **options: Any
+def evaluate_all(
+    jobs: list[tuple[str, str, str, dict[str, Any]]], *, world: int, strategy: str, batch_size: int
 ) -> dict[str, Any]:
-    """Validate and test trained weights; scores, and the predictions in the order of the report."""
+    """Validate and test trained weights of several tasks, one after the other.
+
+    Returns:
+        For each job the scores, and the predictions in the order of the report.
+    """
     from zoo.tracking.recorder import Recorder
     from zoo.tracking.run_folder import RunFolder
 
-    torch.manual_seed(0)
-    module = make_data(family, backbone=backbone, **data)
-    model = make_task(family, backbone, module, **options)
-    recorder = Recorder(RunFolder(Path(data["test"]).with_name(f"run-{strategy}-{world}")))
-    trainer = make_trainer(world, strategy, recorder)
-    scores = dict(trainer.validate(model, module, verbose=False)[0])
-    scores |= trainer.test(model, module, verbose=False)[0]
-    found = None
-    if trainer.is_global_zero:
+    results = {}
+    for name, family, backbone, data in jobs:
+        torch.manual_seed(0)
+        module = make_data(family, backbone=backbone, **{**data, "batch_size": batch_size})
+        options = {"generation": {"num_beams": 2, "max_new_tokens": 12}}
+        model = make_task(family, backbone, module, **(options if family == "abstractive" else {}))
+        recorder = Recorder(RunFolder(Path(backbone).with_name("run")))
+        trainer = make_trainer(world, strategy, recorder)
+        scores = dict(trainer.validate(model, module, verbose=False)[0])
+        scores |= trainer.test(model, module, verbose=False)[0]
         report = model.report(recorder.outputs, module.examples("test"))
-        found = [json.loads(json.dumps(record)) for record in report.predictions]
-    return {"scores": scores, "predictions": found}
+        predictions = [json.loads(json.dumps(record)) for record in report.predictions]
+        results[name] = {"scores": scores, "predictions": predictions}
+    return results
 
 
 def refused(family: str, backbone: str, data: dict[str, Any], *, world: int, **options: Any) -> str:
