@@ -14,6 +14,7 @@ DEFAULT = "sample"
 VERBS = {
     "backbones": "list the pretrained models that --model.backbone takes by name",
     "compare": "runs side by side: scores with intervals, significance, errors",
+    "consolidate": "write the model of a checkpoint, sharded or not, for everything else",
     "predict": "use a trained model on files or standard input",
 }
 

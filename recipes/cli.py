@@ -270,10 +270,12 @@ def _task_class(class_path: str) -> type[FineTuningTask]:
 
 
 def _checkpoint_parameters(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    # A sharded checkpoint is a folder, whose settings lie beside the shards.
+    file = path / "meta.pt" if path.is_dir() else path
+    if not file.is_file():
         raise RunError(f"--ckpt_path {path}: there is no such file.")
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        content = torch.load(file, weights_only=True, map_location="cpu", mmap=True)
         parameters: dict[str, Any] = content["hyper_parameters"]
         parameters["labels"], parameters["backbone"]
     except Exception as error:

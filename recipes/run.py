@@ -95,7 +95,7 @@ def _fit(cli: RecipeCLI) -> int:
     whole = cli.model.whole()
     if whole is not None and cli.trainer.is_global_zero:
         metrics = cli.folder.add_metrics(scores)
-        export_model(whole, cli.folder.model, metadata=_metadata(cli))
+        export_model(whole, cli.folder.model, metadata=metadata_of(cli))
         if cli.phase == "fit":
             _write_page(cli, None, metrics)
             _say_results(cli, None, metrics)
@@ -118,9 +118,8 @@ def _interrupted(cli: RecipeCLI) -> int:
 def _load_best(cli: RecipeCLI) -> None:
     """Put the best checkpoint's weights into the task, where there is one."""
     best = cli.folder.best_checkpoint
-    if best.is_file():
-        checkpoint = torch.load(best, map_location="cpu", weights_only=True)
-        cli.model.load_best(checkpoint["state_dict"])
+    if best.exists():
+        cli.model.load_weights(best)
 
 
 def _scores_of_best(cli: RecipeCLI) -> dict[str, float]:
@@ -263,7 +262,8 @@ def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str
         out.print(f"next     {f'echo {given!r} | ' if given else ''}{command} {file}".rstrip())
 
 
-def _metadata(cli: RecipeCLI) -> dict[str, Any]:
+def metadata_of(cli: RecipeCLI) -> dict[str, Any]:
+    """What an exported model says of itself in `zoo.json`."""
     origin = backbones.metadata(cli.model.backbone).get("backbone", cli.model.backbone)
     return {
         "backbone": origin,

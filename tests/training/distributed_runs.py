@@ -172,8 +172,15 @@ def train(
             for name, tensor in sorted(model.net.state_dict().items())
             if name in names
         },
+        "optimizer": [
+            {name: whole(value).clone() for name, value in sorted(optimizer.state[one].items())}
+            for group in optimizer.param_groups
+            for one in group["params"]
+            if one in optimizer.state
+        ],
+        "step": trainer.global_step,
         "parameters": _elements(parameters) / sum(one.numel() for one in parameters),
-        "state": _elements(state) / sum(one.numel() for one in state),
+        "state": _elements(state) / max(1, sum(one.numel() for one in state)),
         "groups": sum(type(one).__name__.startswith("FSDP") for one in model.net.modules()),
         "scores": {name: float(value) for name, value in trainer.callback_metrics.items()},
     }

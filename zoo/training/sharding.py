@@ -1,11 +1,14 @@
 """A model whose weights, gradients and optimizer state are shared out among processes (FSDP2)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.distributed import checkpoint as shards
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     FSDPModule,
@@ -15,10 +18,13 @@ from torch.distributed.fsdp import (
 )
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from zoo.errors import ZooError
+from zoo.errors import RunError, ZooError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+#: Names in Lightning's checkpoints: the weights, and what a folder of shards says beside tensors.
+_WEIGHTS, _SETTINGS = "state_dict", "meta.pt"
 
 Load = Callable[[bool], "PreTrainedModel"]
 
@@ -209,6 +215,47 @@ def load_whole_state(module: nn.Module, state: Mapping[str, Any], *, strict: boo
     set_model_state_dict(module, dict(state), options=options)
 
 
+def load_shards(module: nn.Module, folder: Path) -> None:
+    """Take this process's share of the weights in a sharded checkpoint; all must call it.
+
+    The checkpoint may be of another number of processes.
+    """
+    from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
+
+    state = {_WEIGHTS: get_model_state_dict(module)}
+    shards.load(state, checkpoint_id=folder)
+    set_model_state_dict(module, state[_WEIGHTS])
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's weights and settings: of a file all that is in it, of a folder of shards all
+    but the optimizer's state.
+
+    Raises:
+        RunError: It is missing, damaged, or no checkpoint.
+    """
+    try:
+        if path.is_file():
+            found: dict[str, Any] = torch.load(
+                path, weights_only=True, map_location="cpu", mmap=True
+            )
+            return found
+        found = torch.load(path / _SETTINGS, weights_only=True, map_location="cpu")
+        prefix = f"{_WEIGHTS}."
+        stored = shards.FileSystemReader(path).read_metadata().state_dict_metadata
+        weights = {
+            name.removeprefix(prefix): torch.empty(one.size, dtype=one.properties.dtype)
+            for name, one in stored.items()
+            if name.startswith(prefix) and isinstance(one, TensorStorageMetadata)
+        }
+        shards.load({_WEIGHTS: weights}, checkpoint_id=path, no_dist=True)
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is no checkpoint: {error.filename} is missing.") from error
+    except Exception as error:  # whatever reading a broken file may raise
+        raise RunError(f"The checkpoint {path} is damaged ({type(error).__name__}).") from error
+    return {**found, _WEIGHTS: weights}
+
+
 def most_of_all(number: int, device: torch.device) -> int:
     """The largest of the numbers that all processes give."""
     found = torch.tensor(number, device=device)
@@ -229,8 +276,10 @@ __all__ = [
     "build_sharded",
     "clip_gradients",
     "is_sharded",
+    "load_shards",
     "load_whole_state",
     "most_of_all",
+    "read_checkpoint",
     "reshard",
     "whole_state",
 ]

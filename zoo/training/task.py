@@ -19,7 +19,14 @@ from torchmetrics import MeanMetric
 from zoo import backbones
 from zoo.errors import RunError, ZooError, check_at_least
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
-from zoo.training.sharding import clip_gradients, is_sharded, load_whole_state, whole_state
+from zoo.training.sharding import (
+    clip_gradients,
+    is_sharded,
+    load_shards,
+    load_whole_state,
+    read_checkpoint,
+    whole_state,
+)
 from zoo.training.strategies import FSDP2Strategy
 
 if TYPE_CHECKING:
@@ -205,12 +212,18 @@ class FineTuningTask(LightningModule):
         parameters = {**self.hparams, "labels": self.known_labels}
         return self.of_checkpoint({"hyper_parameters": parameters, "state_dict": state})
 
-    def load_best(self, state: Mapping[str, Any]) -> None:
-        """Take weights that were saved; all processes must call it with the same."""
-        if self.model is not None and is_sharded(self.model):
-            load_whole_state(self, state)
+    def load_weights(self, path: Path) -> None:
+        """Take the weights of a checkpoint, a file or a folder of shards; all processes must call it.
+
+        Raises:
+            RunError: It is damaged.
+        """
+        if self.model is None or not is_sharded(self.model):
+            self.load_state_dict(read_checkpoint(path)["state_dict"])
+        elif path.is_dir():
+            load_shards(self, path)
         else:
-            self.load_state_dict(dict(state))
+            load_whole_state(self, read_checkpoint(path)["state_dict"])
 
     @property
     def in_step(self) -> bool:
