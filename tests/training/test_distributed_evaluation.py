@@ -111,7 +111,7 @@ def jobs(
         task.configure_model()
         with torch.no_grad():
             for parameter in task.net.parameters():  # random, and far from ties
-                parameter.add_(torch.randn_like(parameter) * 0.3)
+                parameter.add_(torch.randn_like(parameter) * 0.1)
         model = str(folder / "model")
         task.net.save_pretrained(model)
         task.tokenizer.save_pretrained(model)
@@ -155,7 +155,8 @@ def test_any_number_of_processes_finds_what_one_finds(
         scores = alone[name]["scores"]
         assert one["scores"].keys() == scores.keys(), name
         for score, value in one["scores"].items():
-            assert value == pytest.approx(scores[score], abs=1e-6, nan_ok=True), (name, score)
+            close = pytest.approx(scores[score], rel=1e-6, abs=1e-6, nan_ok=True)
+            assert value == close, (name, score)
         _alike(one["predictions"], alone[name]["predictions"], name)
 
 

@@ -122,8 +122,13 @@ def choose_run_folder(*, task: str, recipe: str, chosen: str | None) -> RunFolde
         RunError: The chosen folder is a file, or holds another run.
     """
     inherited = os.environ.get(ENVIRONMENT)
-    if inherited and int(os.environ.get("LOCAL_RANK", "0")) > 0:
+    first = int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0) == 0
+    if inherited and not first:
         return RunFolder(Path(inherited))
+    # Processes that torchrun started inherit nothing from each other, but all know its id.
+    launch = os.environ.get("TORCHELASTIC_RUN_ID") if "RANK" in os.environ else None
+    if launch is not None and chosen and not first:
+        return RunFolder(Path(chosen).expanduser())
     if chosen is not None:
         path = Path(chosen).expanduser()
         if not chosen.strip():
@@ -142,9 +147,12 @@ def choose_run_folder(*, task: str, recipe: str, chosen: str | None) -> RunFolde
             )
     else:
         slug = re.sub(r"[^a-zA-Z0-9.]+", "-", recipe).strip("-") or "run"
-        base = Path("runs") / task / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}"
+        ending = re.sub(r"[^a-zA-Z0-9.-]+", "-", launch or time.strftime("%Y%m%d-%H%M%S"))
+        base = Path("runs") / task / f"{slug}-{ending}"
         path, number = base, 2
-        while path.exists():
+        if launch is not None and first and path.exists():
+            raise RunError(f"{path} exists: give this start another RUN_ID, or a --run_dir.")
+        while launch is None and path.exists():
             path = base.with_name(f"{base.name}-{number}")
             number += 1
     os.environ[ENVIRONMENT] = str(path.resolve())
