@@ -186,6 +186,8 @@ class RecipeCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, with the callbacks of every run."""
         trainer = self.config.trainer
+        if trainer.strategy == "fsdp":
+            _check_fsdp(phase=self.phase, accelerator=str(trainer.accelerator))
         monitor, mode = self.model.monitor, self.model.monitor_mode
         self.recorder = Recorder(self.folder)
         callbacks: list[Callback] = [self.recorder, self.throughput]
@@ -259,6 +261,16 @@ def _with_config(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
             word = f"--resume={value}"
         flags.append(word)
     return ["--config", str(config), *files, *flags]
+
+
+def _check_fsdp(*, phase: str | None, accelerator: str) -> None:
+    if accelerator == "cpu" or not torch.cuda.is_available():
+        raise ZooError("--trainer.strategy fsdp needs GPUs; fsdp2 shards on CPUs too.")
+    if phase != "fit":
+        raise ZooError(
+            "--trainer.strategy fsdp only fits: use `fit`, then `python -m recipes consolidate RUN`"
+            "; fsdp2 also tests and predicts."
+        )
 
 
 def _task_class(class_path: str) -> type[FineTuningTask]:

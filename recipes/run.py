@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import yaml
+from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.states import TrainerStatus
 
 from recipes.catalog import INTERRUPTED
@@ -84,6 +85,11 @@ def _fit(cli: RecipeCLI) -> int:
         return _interrupted(cli)
     if cli.trainer.global_step == 0:
         raise RunError("Not one training step was done, so there is nothing to test or export.")
+    if isinstance(cli.trainer.strategy, FSDPStrategy):
+        # What it holds of the model after training is of no use to anything but itself.
+        command = f"{program('python')} -m recipes consolidate {shown(cli.folder.path)}"
+        _say(cli, f"\nTrained. The model of its best checkpoint:\n  {command}")
+        return 0
     _load_best(cli)
     scores = _scores_of_best(cli)
     if cli.throughput.tokens:  # a run that was finished before keeps its speed

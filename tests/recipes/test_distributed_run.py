@@ -114,6 +114,16 @@ def test_consolidating_what_holds_no_checkpoint_says_so(
     assert "no checkpoint to make a model of" in capsys.readouterr().err
 
 
+def test_the_older_sharding_is_refused_without_a_gpu(
+    flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["ner", *flags, "--trainer.strategy=fsdp", "--run_dir=run"]) == 2
+    said = capsys.readouterr().err
+    assert said == "error: --trainer.strategy fsdp needs GPUs; fsdp2 shards on CPUs too.\n"
+    assert not Path("run").exists()
+
+
 def test_when_one_of_two_nodes_is_lost_the_other_says_so_and_the_run_resumes(
     flags: list[str], tmp_path: Path
 ) -> None:
