@@ -19,7 +19,24 @@ import time
 from pathlib import Path
 
 _LABELS = ["place", "person", "animal", "thing"]
-_WORDS = "the quick brown fox jumps over a lazy dog while ada lives in london and works".split()
+_WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "a",
+    "lazy",
+    "dog",
+    "while",
+    "ada",
+    "lives",
+    "in",
+    "london",
+    "and",
+    "works",
+]
 #: Seconds between two looks.
 _EVERY = 0.02
 _MIB = 1024

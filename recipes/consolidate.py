@@ -49,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
         raise RunError(f"--checkpoint {path}: there is no such file or folder.")
     cli = recipes.load(str(folder.config), _ALONE)
     cli.model = type(cli.model).of_checkpoint(read_checkpoint(path))
-    export_model(cli.model, folder.model, metadata=metadata_of(cli))
+    # Known by the run's folder here, but by its recipe in the run itself.
+    metadata = {**metadata_of(cli), "recipe": cli.config.recipe}
+    export_model(cli.model, folder.model, metadata=metadata)
     console().print(f"model    {shown(folder.model)} (of {shown(path)})")
     return 0

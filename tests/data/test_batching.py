@@ -177,9 +177,7 @@ def test_in_step_all_processes_take_as_many_batches_and_count_each_row_once(worl
 
 
 def test_a_process_without_documents_keeps_in_step(world: World) -> None:
-    sampler = EvaluationSampler(
-        np.array([5, 6]), np.array([0, 0]), batch_size=1, in_step=True
-    )
+    sampler = EvaluationSampler(np.array([5, 6]), np.array([0, 0]), batch_size=1, in_step=True)
     world(1, 2)
     assert list(sampler) == [[0], [0]]
     assert all(isinstance(batch, Filler) for batch in sampler)

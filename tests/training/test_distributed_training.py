@@ -179,9 +179,7 @@ def test_sharded_training_in_bf16_follows_training_in_fp32(
     options = {"world": 2, "strategy": "fsdp2", "fit": _fit(precision=precision)}
     arguments = ("ner", calm("bert"), _ner(corpus))
     half = together(2, train, tmp_path / "half", *arguments, options=options)
-    full = together(
-        2, train, tmp_path / "full", *arguments, options={**options, "fit": _fit()}
-    )
+    full = together(2, train, tmp_path / "full", *arguments, options={**options, "fit": _fit()})
     for ours, theirs in zip(half, full, strict=True):
         assert ours["losses"] == pytest.approx(theirs["losses"], rel=0.05)
         assert ours["losses"] != theirs["losses"]
@@ -193,7 +191,9 @@ def test_float16_is_refused_in_a_sentence(
     calm: Callable[[str], str], corpus: Path, tmp_path: Path
 ) -> None:
     arguments = ("ner", calm("bert"), _ner(corpus))
-    said = together(1, refused, tmp_path / "out", *arguments, options={"world": 1, "precision": "16-true"})
+    said = together(
+        1, refused, tmp_path / "out", *arguments, options={"world": 1, "precision": "16-true"}
+    )
     assert said == [
         "ZooError: --trainer.precision 16-true does not work with --trainer.strategy fsdp2: give "
         "bf16-mixed, bf16-true or 32-true."

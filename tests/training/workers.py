@@ -59,7 +59,9 @@ def together(
     name = (function.__module__, function.__qualname__)
     started = [
         context.Process(
-            target=_worker, args=(rank, environment, *name, arguments, options or {}, folder), daemon=True
+            target=_worker,
+            args=(rank, environment, *name, arguments, options or {}, folder),
+            daemon=True,
         )
         for rank in range(world)
     ]

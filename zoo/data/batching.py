@@ -165,9 +165,7 @@ class LengthGroupedSampler(_BatchSampler):
         return -(-len(self.lengths) // self.batch_size) // world
 
 
-def _steps(
-    tokens: Lengths, *, pool: int, world: int, chance: np.random.Generator
-) -> Lengths:
+def _steps(tokens: Lengths, *, pool: int, world: int, chance: np.random.Generator) -> Lengths:
     """Which batches are done together, int64 `[steps, processes]`.
 
     Args:
@@ -190,9 +188,7 @@ def _steps(
     return _dealt(np.concatenate(groups).reshape(-1, world), tokens)
 
 
-def _split(
-    numbers: Lengths, world: int, chance: np.random.Generator
-) -> tuple[Lengths, Lengths]:
+def _split(numbers: Lengths, world: int, chance: np.random.Generator) -> tuple[Lengths, Lengths]:
     """As many numbers as can be shared out evenly, in order; and the others."""
     out = np.zeros(len(numbers), dtype=bool)
     out[chance.choice(len(numbers), len(numbers) % world, replace=False)] = True

@@ -228,8 +228,7 @@ def load_shards(module: nn.Module, folder: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's weights and settings: of a file all that is in it, of a folder of shards all
-    but the optimizer's state.
+    """What a checkpoint holds; of a folder of shards all but the optimizer's state.
 
     Raises:
         RunError: It is missing, damaged, or no checkpoint.

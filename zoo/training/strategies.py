@@ -215,12 +215,11 @@ class FSDP2Strategy(ModelParallelStrategy):
                 self._load_optimizer(optimizer, state)
 
     def _load_optimizer(self, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+        from lightning.fabric.strategies.model_parallel import _rekey_optimizer_state_if_needed
         from torch.distributed.checkpoint.state_dict import (
             StateDictOptions,
             set_optimizer_state_dict,
         )
-
-        from lightning.fabric.strategies.model_parallel import _rekey_optimizer_state_if_needed
 
         set_optimizer_state_dict(
             self._module,

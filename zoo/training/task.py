@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
-from lightning import LightningModule
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import GradClipAlgorithmType
@@ -18,16 +17,9 @@ from torchmetrics import MeanMetric
 
 from zoo import backbones
 from zoo.errors import RunError, ZooError, check_at_least
+from zoo.training.distributed import DistributedTask
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
-from zoo.training.sharding import (
-    clip_gradients,
-    is_sharded,
-    load_shards,
-    load_whole_state,
-    read_checkpoint,
-    whole_state,
-)
-from zoo.training.strategies import FSDP2Strategy
+from zoo.training.sharding import clip_gradients
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,7 +28,7 @@ if TYPE_CHECKING:
     from zoo.tracking.report import TaskReport
 
 
-class FineTuningTask(LightningModule):
+class FineTuningTask(DistributedTask):
     """A pretrained backbone with the head of a task family, fine-tuned with AdamW.
 
     The model is built when training or testing begins (`configure_model`), so that a strategy can
@@ -139,17 +131,6 @@ class FineTuningTask(LightningModule):
     def _new_model(self, *, weights: bool) -> "PreTrainedModel":
         return self._built(self.labels, weights=weights)
 
-    def _built(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
-        """The model, or under a strategy that shards it this process's share of it."""
-        strategy = self._trainer.strategy if self._trainer is not None else None
-        if not isinstance(strategy, FSDP2Strategy):
-            return self._load(labels, weights=weights)
-        return strategy.build(
-            lambda weights: self._load(labels, weights=weights),
-            weights=weights,
-            blocks=lambda model: backbones.block_classes(self.backbone, model),
-        )
-
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
         return backbones.load_model(self.backbone, self.head, labels=labels, weights=weights)
 
@@ -182,67 +163,6 @@ class FineTuningTask(LightningModule):
         self._no_weights = None
         if self.model is not None and self.model.config.num_labels != len(labels):
             self.model = self._built(list(labels), weights=False)
-
-    @classmethod
-    def of_checkpoint(cls, checkpoint: dict[str, Any]) -> Self:
-        """The task of a checkpoint's content, with its weights.
-
-        Raises:
-            RunError: It is no checkpoint of a zoo task.
-        """
-        parameters = checkpoint.get("hyper_parameters", {})
-        if "labels" not in parameters or "backbone" not in parameters:
-            raise RunError("This is no checkpoint of a zoo task: it does not say its labels.")
-        task = cls(**parameters)
-        task.model = task._load(task.labels, weights=False)
-        task.on_load_checkpoint(checkpoint)
-        task.load_state_dict(checkpoint["state_dict"])
-        return task
-
-    def whole(self) -> Self | None:
-        """The task itself, or a copy that holds all of its weights where a strategy shares them out.
-
-        All processes must call it; the copy is on the CPU of the first, the others get None.
-        """
-        if self.model is None or not is_sharded(self.model):
-            return self
-        state = whole_state(self)
-        if not self.trainer.is_global_zero:
-            return None
-        parameters = {**self.hparams, "labels": self.known_labels}
-        return self.of_checkpoint({"hyper_parameters": parameters, "state_dict": state})
-
-    def load_weights(self, path: Path) -> None:
-        """Take the weights of a checkpoint, a file or a folder of shards; all processes must call it.
-
-        Raises:
-            RunError: It is damaged.
-        """
-        if self.model is None or not is_sharded(self.model):
-            self.load_state_dict(read_checkpoint(path)["state_dict"])
-        elif path.is_dir():
-            load_shards(self, path)
-        else:
-            load_whole_state(self, read_checkpoint(path)["state_dict"])
-
-    @property
-    def in_step(self) -> bool:
-        """Whether all processes must now do as many forward passes: each is one of all of them."""
-        return self._trainer is not None and isinstance(self._trainer.strategy, FSDP2Strategy)
-
-    def keep_in_step(
-        self, batch: Mapping[str, Any], split: Literal["val", "test", "predict"]
-    ) -> None:
-        """Do the forward passes of an evaluation step, and nothing else.
-
-        Under a strategy that shards the model, a process whose batches are done helps the others
-        so. A family whose step does more than one pass says which.
-
-        Args:
-            batch: A batch that counts for nothing.
-            split: Which kind of step the others may do.
-        """
-        self(batch)
 
     @property
     def known_labels(self) -> list[str]:

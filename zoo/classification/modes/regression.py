@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -55,7 +56,7 @@ class Regression(Objective):
     @staticmethod
     def constants(rows: Iterable[Sequence[str]], labels: Sequence[str]) -> dict[str, Tensor]:
         """`scale`, float `[2]`: mean and standard deviation of train."""
-        values = torch.tensor([float(row[0]) for row in rows], dtype=torch.double)
+        values = torch.from_numpy(np.fromiter((float(row[0]) for row in rows), dtype=np.float64))
         if not len(values):
             return {"scale": torch.tensor([0.0, 1.0])}
         mean, spread = values.mean(), values.std(correction=0)

@@ -213,9 +213,7 @@ def greedy(config: "GenerationConfig") -> "GenerationConfig":
 
 
 @torch.no_grad()
-def write(
-    net: Any, batch: Mapping[str, Any], *, beams: bool, in_step: bool = False
-) -> Tensor:
+def write(net: Any, batch: Mapping[str, Any], *, beams: bool, in_step: bool = False) -> Tensor:
     """Summaries as token ids, int64 `[texts, longest]`, padded on the right.
 
     Args:
