@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, set_seed
 
@@ -194,9 +195,17 @@ def answer_all(
 
 
 def scores(questions: Sequence[AnsweredQuestion], threshold: float, split: str) -> dict[str, float]:
-    """Exact match and F1 with a threshold on "no answer", and of never answering."""
+    """Exact match and F1 with a threshold on "no answer", and what lies behind them.
+
+    Returns:
+        The scores of `AnswerScores`; `always_answered_f1`, of the questions that have an answer if
+        every question is answered; `null_auc`, the area under the curve of telling questions
+        without an answer from the others by their null scores, 0.5 by chance; and the F1 of never
+        answering.
+    """
     for one in questions:
         one.decide(threshold)
+    readable = [one.if_answered.f1 for one in questions if one.golds]
     metric = AnswerScores()
     metric.update(
         [one.scores.em for one in questions],
@@ -205,6 +214,13 @@ def scores(questions: Sequence[AnsweredQuestion], threshold: float, split: str) 
     )
     null = sum(one.if_empty.f1 for one in questions) / len(questions)
     found = {f"{split}/{name}": float(value) for name, value in metric.compute().items()}
+    found[f"{split}/always_answered_f1"] = sum(readable) / max(1, len(readable))
+    if 0 < len(readable) < len(questions):
+        found[f"{split}/null_auc"] = float(
+            roc_auc_score(
+                [not one.golds for one in questions], [one.null_difference for one in questions]
+            )
+        )
     return {**found, f"baseline/null/{split}_f1": null}
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from recipes.catalog import SUBCOMMANDS, Recipe
 
 #: Flags of a run itself, and the Trainer's that people use most.
-_OF_THE_RUN = {
+OF_THE_RUN = {
     "--config FILE": "More settings, in YAML; flags win over them.",
     "--seed_everything": "Fixes what is drawn at random, and the order of the training examples.",
     "--run_dir": "Folder of this run; runs/TASK/RECIPE-TIME by default.",
@@ -50,7 +50,7 @@ def show(recipe: Recipe) -> None:
                 value = given.get(name, default)
                 table.add_row(f"--{part}.{name}", _shown(value), text)
         table.add_section()
-    for flag, text in _OF_THE_RUN.items():
+    for flag, text in OF_THE_RUN.items():
         table.add_row(flag, _shown(_value(settings, flag.strip("-").split("."))), text)
     console.print(table, markup=False)
 
