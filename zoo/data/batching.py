@@ -214,24 +214,21 @@ def _dealt(steps: Lengths, tokens: Lengths) -> Lengths:
 class EvaluationSampler(_BatchSampler):
     """Every example exactly once, for any number of processes, longest first.
 
-    Windows of one document go to the same process and follow each other.
+    Windows of one document go to the same process and follow each other. All processes take as many
+    steps, since a sharded model needs them all in each, and Lightning passes over the end of an
+    evaluation that has no step: those with fewer batches get fillers (of the shortest row).
 
     Args:
         lengths: Tokens of each row.
         documents: The document that each row is a part of.
         batch_size: Rows in a batch.
-        in_step: Whether all processes must take as many steps: those with fewer batches get
-            fillers (of the shortest row) after their own.
     """
 
-    def __init__(
-        self, lengths: Lengths, documents: Lengths, *, batch_size: int, in_step: bool = False
-    ):
+    def __init__(self, lengths: Lengths, documents: Lengths, *, batch_size: int):
         super().__init__()
         self.lengths = lengths
         self.documents = documents
         self.batch_size = batch_size
-        self.in_step = in_step
 
     def batches(self) -> Sequence[list[int]]:
         """This process's batches, in order: documents are shared out, not batches."""
@@ -249,9 +246,9 @@ class EvaluationSampler(_BatchSampler):
         return _Batches(rows, numbers, self.batch_size, fillers=fillers, filler=shortest)
 
     def __len__(self) -> int:
-        rank, world = _rank_and_world()
+        _, world = _rank_and_world()
         rows = np.bincount(self.documents % world, minlength=world)
-        return -(-int(rows.max() if self.in_step else rows[rank]) // self.batch_size)
+        return -(-int(rows.max()) // self.batch_size)
 
 
 def _rank_and_world() -> tuple[int, int]:

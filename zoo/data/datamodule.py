@@ -364,7 +364,6 @@ class TextDataModule(LightningDataModule):
             self._lengths(split),
             documents,
             batch_size=self.batch_size,
-            in_step=getattr(getattr(self.trainer, "strategy", None), "in_step", False),
         )
         return self._loader(split, sampler)
 

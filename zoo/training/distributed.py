@@ -1,13 +1,15 @@
 """What a task does so that its model can be spread over processes."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from lightning import LightningModule
 
 from zoo import backbones
+from zoo.data.batching import is_filler
 from zoo.errors import RunError
 from zoo.training.sharding import (
     is_sharded,
@@ -25,9 +27,23 @@ if TYPE_CHECKING:
 class DistributedTask(LightningModule):
     """A task whose model a strategy may share out; the base of all tasks builds on it."""
 
+    #: Every step of an evaluation, and what the others may do while it is left out.
+    _STEPS: ClassVar[Mapping[str, Literal["val", "test", "predict"]]] = {
+        "validation_step": "val",
+        "test_step": "test",
+        "predict_step": "predict",
+    }
+
     backbone: str
     labels: list[str]
     model: "PreTrainedModel | None"
+
+    def __init_subclass__(cls, **options: Any):
+        """Leave out the steps of batches that count for nothing, under any strategy."""
+        super().__init_subclass__(**options)
+        for name, split in cls._STEPS.items():
+            if name in vars(cls):
+                setattr(cls, name, _without_fillers(vars(cls)[name], split))
 
     @abstractmethod
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
@@ -104,3 +120,17 @@ class DistributedTask(LightningModule):
             split: Which kind of step the others may do.
         """
         self(batch)
+
+
+def _without_fillers(
+    step: Callable[..., Any], split: Literal["val", "test", "predict"]
+) -> Callable[..., Any]:
+    @wraps(step)
+    def counted(task: DistributedTask, batch: Any, *arguments: Any) -> Any:
+        if not is_filler(batch):
+            return step(task, batch, *arguments)
+        if task.in_step:
+            task.keep_in_step(batch, split)
+        return {"val": None, "test": {"predictions": []}, "predict": []}[split]
+
+    return counted

@@ -16,7 +16,6 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.optim import Optimizer
 
-from zoo.data.batching import is_filler
 from zoo.errors import ZooError, check_at_least
 from zoo.training.sharding import Load, build_sharded, load_whole_state, reshard, whole_state
 
@@ -47,9 +46,6 @@ class FSDP2Strategy(ModelParallelStrategy):
         timeout_minutes: How long a process waits for the others before the run ends.
         process_group_backend: `nccl` or `gloo`; if None by the device.
     """
-
-    #: Every forward pass is one of all processes: in evaluation too all take as many steps.
-    in_step = True
 
     def __init__(
         self,
@@ -144,33 +140,6 @@ class FSDP2Strategy(ModelParallelStrategy):
             dtype=torch.bfloat16 if precision == "bf16-true" else None,
             checkpoint_activations=self.checkpoint_activations,
         )
-
-    # Steps that count for nothing, so that no process is left alone in a forward pass.
-
-    def validation_step(self, *args: Any, **kwargs: Any) -> Any:
-        """The task's, or for a filler only what keeps in step."""
-        if not is_filler(args[0]):
-            return super().validation_step(*args, **kwargs)
-        self._keep_in_step(args[0], "val")
-        return None
-
-    def test_step(self, *args: Any, **kwargs: Any) -> Any:
-        """The task's, or for a filler only what keeps in step."""
-        if not is_filler(args[0]):
-            return super().test_step(*args, **kwargs)
-        self._keep_in_step(args[0], "test")
-        return {"predictions": []}
-
-    def predict_step(self, *args: Any, **kwargs: Any) -> Any:
-        """The task's, or for a filler only what keeps in step."""
-        if not is_filler(args[0]):
-            return super().predict_step(*args, **kwargs)
-        self._keep_in_step(args[0], "predict")
-        return []
-
-    def _keep_in_step(self, batch: Mapping[str, Any], split: str) -> None:
-        with self.precision_plugin.forward_context():
-            self._module.keep_in_step(batch, split)
 
     def on_validation_end(self) -> None:
         """Give back what was gathered."""
