@@ -10,9 +10,6 @@ from pathlib import Path
 from recipes import catalog
 from zoo.errors import ZooError
 
-#: Exit status of a mistake that the user can mend.
-MISTAKE = 2
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a recipe or a verb; the exit status."""
@@ -32,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stdout.flush()
         print(f"error: {mistake}", file=sys.stderr)  # noqa: T201
-        return MISTAKE
+        return catalog.MISTAKE
 
 
 def _mistake(error: BaseException) -> str | None:
@@ -105,6 +102,10 @@ def _main(arguments: list[str]) -> int:
     from zoo.tracking.quiet import quiet
 
     quiet()
+    if any(word.partition("=")[0] == "--seeds" for word in rest):
+        from recipes.seeds import run_seeds
+
+        return run_seeds(first, rest, subcommand=subcommand)
     return run(RecipeCLI.build(first, rest, subcommand=subcommand))
 
 
@@ -118,7 +119,8 @@ def _help() -> None:
         "usage: python -m recipes NAME [fit | validate | test | predict] [OVERRIDES]\n\n"
         "Without a subcommand a recipe fits, tests the best checkpoint and reports.\n"
         "OVERRIDES are flags such as --model.backbone roberta-base --data.train FILE\n"
-        "--trainer.max_epochs 5; `python -m recipes NAME --help` lists them.\n",
+        "--trainer.max_epochs 5; `python -m recipes NAME --help` lists them. --seeds 5 runs five\n"
+        "seeds and reports their mean and spread.\n",
         markup=False,
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

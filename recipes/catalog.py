@@ -15,7 +15,11 @@ VERBS = {
     "backbones": "list the pretrained models that --model.backbone takes by name",
     "compare": "runs side by side: scores with intervals, significance, errors",
     "consolidate": "write the model of a checkpoint, sharded or not, for everything else",
+    "doctor": "look at the data of a recipe before a model is trained on it",
+    "export": "a trained model to take away: transformers, ONNX or int8, with a card; to the Hub",
     "predict": "use a trained model on files or standard input",
+    "search": "try settings on this machine, and keep the best; `wandb agent` takes the same file",
+    "serve": "a trained model as a local page and a JSON endpoint",
 }
 
 #: The tasks of each family, by their names in `zoo`: told apart by the head.
@@ -28,6 +32,8 @@ FAMILIES = {
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
+#: Exit status of a mistake that the user can mend.
+MISTAKE = 2
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
 

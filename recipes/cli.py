@@ -1,5 +1,6 @@
 """The command line of a recipe: Lightning's CLI with a run folder on top."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,6 +117,12 @@ class RecipeCLI(LightningCLI):
             type=int | None,
             help="Stop after so many validations without a better score.",
         )
+        parser.add_argument(
+            "--log_model",
+            type=bool,
+            default=False,
+            help="Upload the trained model to W&B; else W&B knows its scores and where it lies.",
+        )
         parser.link_arguments("model.init_args.backbone", "data.init_args.backbone")
         parser.link_arguments(
             "seed_everything", "data.init_args.seed", compute_fn=lambda seed: int(seed or 0)
@@ -143,7 +150,7 @@ class RecipeCLI(LightningCLI):
                 "--ckpt_path is for validate, test and predict; --resume goes on fitting."
             )
         if config.resume is None:
-            task = _task_class(config.model.class_path).family
+            task = self.family
             recipe = config.recipe.removeprefix(f"{task}/")
             recipe = f"{recipe}-{self.phase}" if self.evaluating else recipe
             self.folder = choose_run_folder(task=task, recipe=recipe, chosen=config.run_dir)
@@ -158,6 +165,11 @@ class RecipeCLI(LightningCLI):
             )
         _checkpoint_parameters(self.folder.last_checkpoint)
         self.checkpoint = str(self.folder.last_checkpoint)
+
+    @property
+    def family(self) -> str:
+        """The family of the recipe's task."""
+        return _task_class(self.config.model.class_path).family
 
     @property
     def evaluating(self) -> bool:
@@ -209,10 +221,15 @@ class RecipeCLI(LightningCLI):
         if trainer.logger is None:
             self.run_logger = RunLogger(
                 self.folder.path,
-                name=self.folder.id,
-                group=self.config.recipe,
+                # W&B's own variables, by which several seeds lie together.
+                name=os.environ.get("WANDB_NAME") or self.folder.id,
+                group=os.environ.get("WANDB_RUN_GROUP") or self.config.recipe,
                 job_type=self.phase or "fit",
                 tags=[self.model.family, _short_name(self.model.backbone), "full"],
+                monitor=monitor,
+                monitor_mode=mode,
+                resume=self.config.resume is not None,
+                log_model=self.config.log_model,
             )
             kwargs["logger"] = self.run_logger
         return super().instantiate_trainer(**kwargs)

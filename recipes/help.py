@@ -17,6 +17,7 @@ from recipes.catalog import SUBCOMMANDS, Recipe
 OF_THE_RUN = {
     "--config FILE": "More settings, in YAML; flags win over them.",
     "--seed_everything": "Fixes what is drawn at random, and the order of the training examples.",
+    "--seeds N": "Run N seeds, from --seed_everything on, and report mean and spread.",
     "--run_dir": "Folder of this run; runs/TASK/RECIPE-TIME by default.",
     "--resume": "Go on with the run in this folder.",
     "--ckpt_path": "Checkpoint file with the weights to validate, test or predict with.",

@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipes.catalog import FAMILIES
+from recipes.trained import trained_task
 from zoo.data.readers.jsonlines import iter_json_lines
 from zoo.data.readers.text import iter_lines
-from zoo.errors import DataError, RunError, check_at_least
+from zoo.errors import DataError, check_at_least
 
 if TYPE_CHECKING:
     from zoo.training.task import FineTuningTask
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     from zoo.tracking.quiet import quiet
 
     quiet()
-    task = _task(options.folder)
+    task = trained_task(options.folder)
     inputs = (
         one for name in options.files or ["-"] for one in _inputs(name, task) if one is not None
     )
@@ -74,23 +74,6 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
         sys.stdout.flush()
     return 0
-
-
-def _task(folder: str) -> "FineTuningTask":
-    import zoo
-    from zoo import backbones
-
-    model = backbones.model_folder(folder)
-    family = backbones.metadata(str(model)).get("family")
-    if family is not None and family not in FAMILIES:
-        raise RunError(
-            f"The model in {model} is of the family {family!r}, which is not known here."
-        )
-    # A folder from elsewhere does not say its family: its head does.
-    names = [name for one in ([family] if family else FAMILIES) for name in FAMILIES[one]]
-    classes: list[type[FineTuningTask]] = [getattr(zoo, name) for name in names]
-    heads = (one for one in classes if backbones.head_labels(str(model), one.head) is not None)
-    return next(heads, classes[0]).from_run(model)
 
 
 def _inputs(name: str, task: "FineTuningTask") -> Iterator[Any]:

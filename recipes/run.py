@@ -1,6 +1,8 @@
 """What a recipe does when it is run: fit, test the best, report, say where things are."""
 
 import json
+import os
+import shlex
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -25,6 +27,7 @@ from zoo.tracking.plots import confusion_picture, curve_picture, curves_picture
 from zoo.tracking.report import ReportPage, TaskReport
 from zoo.tracking.run_folder import write_atomically
 from zoo.tracking.throughput import peak_memory_gib
+from zoo.tracking.wandb_logger import RunLogger, has_account
 
 
 def run(cli: RecipeCLI) -> int:
@@ -38,6 +41,7 @@ def run(cli: RecipeCLI) -> int:
         raise
     if cli.run_logger is not None:
         cli.run_logger.finish(failed=status != 0)
+        _say_where_online(cli)
     return status
 
 
@@ -65,6 +69,7 @@ def _begin(cli: RecipeCLI) -> None:
     write_atomically(cli.folder.config, settings)
     if cli.run_logger is not None:
         cli.run_logger.log_settings({**yaml.safe_load(settings), **_circumstances(cli)})
+        cli.run_logger.start()
 
 
 def _fit(cli: RecipeCLI) -> int:
@@ -73,6 +78,8 @@ def _fit(cli: RecipeCLI) -> int:
         f"{len(data.examples(split)):,} {split}" for split in ("train", "validation", "test")
     )
     _say(cli, f"{cli.recipe.name}: {cli.model.backbone} on {data.sources.name} ({sizes} examples)")
+    if cli.run_logger is not None and cli.trainer.is_global_zero:
+        cli.run_logger.log_data(data.sources.name, _data_facts(cli))
     began = time.perf_counter()
     try:
         cli.trainer.fit(cli.model, data, ckpt_path=cli.checkpoint, weights_only=True)
@@ -104,6 +111,9 @@ def _fit(cli: RecipeCLI) -> int:
         export_model(whole, cli.folder.model, metadata=metadata_of(cli))
         if cli.phase == "fit":
             _write_page(cli, None, metrics)
+            if cli.run_logger is not None:
+                cli.run_logger.log_scores(metrics)
+            _log_model(cli, metrics)
             _say_results(cli, None, metrics)
     cli.trainer.strategy.barrier()
     return 0
@@ -169,6 +179,8 @@ def _test(cli: RecipeCLI, *, checkpoint: str | None) -> int:
     _write_page(cli, report, metrics)
     if cli.run_logger is not None:
         cli.run_logger.log_report(report, metrics)
+    if cli.phase is None:
+        _log_model(cli, metrics)
     _say_results(cli, report, metrics)
     return 0
 
@@ -186,6 +198,8 @@ def _predict(cli: RecipeCLI) -> None:
 def _finish_scores(cli: RecipeCLI, scores: Mapping[str, float]) -> None:
     if cli.trainer.is_global_zero:
         metrics = cli.folder.add_metrics(dict(scores))
+        if cli.run_logger is not None:
+            cli.run_logger.log_scores(metrics)
         _say_results(cli, None, metrics)
 
 
@@ -261,11 +275,51 @@ def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str
             out.print(f"{label:<8} {shown(path)}")
     offline = cli.run_logger.offline_folder if cli.run_logger is not None else None
     if offline is not None:
-        out.print(f"W&B      offline (no API key); {program('wandb')} sync {shown(offline)}")
+        chosen = os.environ.get("WANDB_MODE")
+        reason = f"WANDB_MODE={chosen}" if chosen else "no API key"
+        reason = "no answer" if has_account() else reason
+        out.print(f"W&B      offline ({reason}); {_sync_command(cli.run_logger)}")
     if folder.model.exists():
         given, file = cli.datamodule.predict_example
         command = f"{program('python')} -m recipes predict {shown(folder.path)}"
         out.print(f"next     {f'echo {given!r} | ' if given else ''}{command} {file}".rstrip())
+
+
+def _say_where_online(cli: RecipeCLI) -> None:
+    """The page of the run, or how to send what did not get there."""
+    logger = cli.run_logger
+    if logger is None or logger.url is None or not cli.trainer.is_global_zero:
+        return
+    console().print(f"W&B      {logger.url}")
+    if logger.offline_folder is not None:
+        console().print(
+            f"         not everything arrived there; send the rest: {_sync_command(logger)}"
+        )
+
+
+def _sync_command(logger: RunLogger | None) -> str:
+    return "" if logger is None else shlex.join([program("wandb"), *logger.sync_command])
+
+
+def _data_facts(cli: RecipeCLI) -> dict[str, Any]:
+    """What W&B is told of the data: never its examples."""
+    data = cli.datamodule
+    return {
+        "fingerprint": data.fingerprint,
+        "name": data.sources.name,
+        "sizes": {split: len(table) for split, table in data.splits().items()},
+        "sources": {split: str(data.sources.place(split)) for split in data.sources.splits},
+    }
+
+
+def _log_model(cli: RecipeCLI, metrics: Mapping[str, float]) -> None:
+    """The model at W&B, with its scores and the data that it was made of."""
+    if cli.run_logger is None:
+        return
+    facts = metadata_of(cli)
+    facts = {name: facts[name] for name in ("backbone", "recipe", "labels", "data")}
+    facts |= {"task": cli.model.family, "run": cli.folder.id, "scores": dict(metrics)}
+    cli.run_logger.log_model(cli.recipe.name, cli.folder.model, facts)
 
 
 def metadata_of(cli: RecipeCLI) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def test_an_installed_wheel_has_recipes_and_sample_data_and_runs(tmp_path: Path)
         "recipes/py.typed",
         "recipes/ner/sample.yaml",
         "zoo/tracking/comparison/page.html",
+        "zoo/tracking/comparison/comparison.html",
         "zoo/sample_data/ner/train.conll",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "data/"))]

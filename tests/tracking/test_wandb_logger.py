@@ -1,87 +1,21 @@
 """Runs of Weights & Biases: real offline runs, read back from their files."""
 
 import json
-import struct
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wandb
 from lightning import LightningModule, Trainer
-from wandb.proto import wandb_internal_pb2
 
+from tests.tracking.conftest import Written
 from zoo.tracking.report import ConfusionMatrix, Curve, Table, TaskReport
 from zoo.tracking.wandb_logger import RunLogger, has_account
 
-_BLOCK = 32768
+pytestmark = pytest.mark.usefixtures("nobodys_account")
 
-
-def _records(path: Path) -> Iterator[Any]:
-    """The records of a `.wandb` file: LevelDB's log format, with seven bytes at the start."""
-    content, at, part = path.read_bytes(), 7, b""
-    while at + 7 <= len(content):
-        left = _BLOCK - at % _BLOCK
-        if left < 7:
-            at += left
-            continue
-        _, length, kind = struct.unpack("<IHB", content[at : at + 7])
-        part += content[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # whole, or the last of several
-            record: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined,unused-ignore]
-            record.ParseFromString(part)
-            part = b""
-            yield record
-
-
-def _complete(folder: Path) -> list[Any]:
-    """All records; wandb's own process may still be writing when a run is finished."""
-    (path,) = folder.glob("run-*.wandb")
-    for _ in range(200):
-        records = list(_records(path))
-        if any(record.WhichOneof("record_type") == "exit" for record in records):
-            return records
-        time.sleep(0.05)
-    raise AssertionError(f"{path} was never finished")
-
-
-class _Written:
-    """What one offline run has written."""
-
-    def __init__(self, folder: Path) -> None:
-        self.run: Any = None
-        self.config: dict[str, Any] = {}
-        self.summary: dict[str, Any] = {}
-        self.history: list[dict[str, Any]] = []
-        self.exit_code: int | None = None
-        for record in _complete(folder):
-            kind = record.WhichOneof("record_type")
-            if kind == "run":
-                self.run = self.run or record.run
-                self.config |= _items(record.run.config.update)
-            elif kind == "config":
-                self.config |= _items(record.config.update)
-            elif kind == "summary":
-                self.summary |= _items(record.summary.update)
-            elif kind == "history":
-                self.history.append(_items(record.history.item))
-            elif kind == "exit":
-                self.exit_code = record.exit.exit_code
-
-
-def _items(items: Any) -> dict[str, Any]:
-    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
-
-
-@pytest.fixture(autouse=True)
-def _nobodys_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key, no choice of a mode, and a home of its own."""
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT", "NETRC", "WANDB_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+Read = Callable[[Path], Written]
 
 
 def _logger(folder: Path, name: str = "run-1", **changes: Any) -> RunLogger:
@@ -101,7 +35,7 @@ def _folder(logger: RunLogger) -> Path:
     return folder
 
 
-def test_without_a_key_a_whole_run_is_written_offline(tmp_path: Path) -> None:
+def test_without_a_key_a_whole_run_is_written_offline(tmp_path: Path, written: Read) -> None:
     logger = _logger(tmp_path / "run")
     logger.log_settings({"seed": 42, "model": {"learning_rate": 0.5}})
     logger.log_metrics({"train/loss": 1.5, "train/lr": 0.1}, step=10)
@@ -111,25 +45,24 @@ def test_without_a_key_a_whole_run_is_written_offline(tmp_path: Path) -> None:
     folder = _folder(logger)
     assert folder.parent == tmp_path / "run" / "wandb"
     assert folder.name.startswith("offline-run-")
-    written = _Written(folder)
-    assert (written.run.project, written.run.display_name) == ("zoo", "run-1")
-    assert (written.run.run_group, written.run.job_type) == ("wnut17", "fit")
-    assert sorted(written.run.tags) == ["minilm-l6", "ner"]
-    assert written.config["seed"] == 42
-    assert written.config["model"] == {"learning_rate": 0.5}
-    assert written.config["git_commit"] == "abc"
+    run = written(folder)
+    assert (run.run.project, run.run.display_name) == ("zoo", "run-1")
+    assert (run.run.run_group, run.run.job_type) == ("wnut17", "fit")
+    assert sorted(run.run.tags) == ["minilm-l6", "ner"]
+    assert run.config["seed"] == 42
+    assert run.config["model"] == {"learning_rate": 0.5}
+    assert run.config["git_commit"] == "abc"
     logged = [
-        {key: value for key, value in row.items() if not key.startswith("_")}
-        for row in written.history
+        {key: value for key, value in row.items() if not key.startswith("_")} for row in run.history
     ]
     assert logged == [
         {"train/loss": 1.5, "train/lr": 0.1, "trainer/global_step": 10},
         {"val/f1": 0.25, "trainer/global_step": 20},
     ]
-    assert written.exit_code == 0
+    assert run.exit_code == 0
 
 
-def test_two_loggers_in_one_process_make_two_runs(tmp_path: Path) -> None:
+def test_two_loggers_in_one_process_make_two_runs(tmp_path: Path, written: Read) -> None:
     first, second = _logger(tmp_path, "first"), _logger(tmp_path, "second")
     first.log_metrics({"a": 1.0}, step=1)
     second.log_metrics({"b": 2.0}, step=1)
@@ -137,14 +70,14 @@ def test_two_loggers_in_one_process_make_two_runs(tmp_path: Path) -> None:
     first.finish()
     second.log_metrics({"b": 4.0}, step=2)
     second.finish()
-    one, two = _Written(_folder(first)), _Written(_folder(second))
+    one, two = written(_folder(first)), written(_folder(second))
     assert one.run.run_id != two.run.run_id
     assert [row.get("a") for row in one.history] == [1.0, 3.0]
     assert [row.get("b") for row in two.history] == [2.0, 4.0]
     assert not any("b" in row for row in one.history)
 
 
-def test_a_run_of_the_notebook_is_left_alone(tmp_path: Path) -> None:
+def test_a_run_of_the_notebook_is_left_alone(tmp_path: Path, written: Read) -> None:
     own = wandb.init(mode="offline", dir=tmp_path, settings=wandb.Settings(silent=True))
     logger = _logger(tmp_path)
     logger.log_metrics({"a": 1.0}, step=1)
@@ -152,12 +85,14 @@ def test_a_run_of_the_notebook_is_left_alone(tmp_path: Path) -> None:
     logger.finish()
     own.log({"mine": 1.0})
     own.finish()
-    written = _Written(Path(own.dir).parent)
-    assert [row["mine"] for row in written.history] == [1.0]
-    assert written.run.project != "zoo"
+    run = written(Path(own.dir).parent)
+    assert [row["mine"] for row in run.history] == [1.0]
+    assert run.run.project != "zoo"
 
 
-def test_the_report_is_in_the_summary_and_in_tables_of_the_same_keys(tmp_path: Path) -> None:
+def test_the_report_is_in_the_summary_and_in_tables_of_the_same_keys(
+    tmp_path: Path, written: Read
+) -> None:
     report = TaskReport(
         tables={"errors": Table("Errors", ("kind", "score"), [("missed", 0.5), ("wrong", 0.25)])},
         predictions=[],
@@ -168,9 +103,9 @@ def test_the_report_is_in_the_summary_and_in_tables_of_the_same_keys(tmp_path: P
     logger.log_report(report, {"test/f1": 0.75, "baseline/lookup/f1": 0.5})
     logger.finish()
     folder = _folder(logger)
-    written = _Written(folder)
-    assert written.summary["test/f1"] == 0.75
-    assert written.summary["baseline/lookup/f1"] == 0.5
+    run = written(folder)
+    assert run.summary["test/f1"] == 0.75
+    assert run.summary["baseline/lookup/f1"] == 0.5
     tables = {
         path.name.split("_table")[0]: json.loads(path.read_text())
         for path in (folder / "files" / "media" / "table" / "test").glob("*.json")
@@ -189,12 +124,12 @@ def test_the_report_is_in_the_summary_and_in_tables_of_the_same_keys(tmp_path: P
     ]
 
 
-def test_a_failed_run_is_marked_and_finished_only_once(tmp_path: Path) -> None:
+def test_a_failed_run_is_marked_and_finished_only_once(tmp_path: Path, written: Read) -> None:
     logger = _logger(tmp_path)
     logger.log_metrics({"a": 1.0}, step=1)
     logger.finish(failed=True)
     logger.finish()
-    assert _Written(_folder(logger)).exit_code == 1
+    assert written(_folder(logger)).exit_code == 1
 
 
 def test_a_run_that_logged_nothing_was_never_started(tmp_path: Path) -> None:
@@ -205,7 +140,9 @@ def test_a_run_that_logged_nothing_was_never_started(tmp_path: Path) -> None:
     assert not (tmp_path / "wandb").exists()
 
 
-def test_a_trainer_logs_through_it_without_a_copy_of_the_arguments(tmp_path: Path) -> None:
+def test_a_trainer_logs_through_it_without_a_copy_of_the_arguments(
+    tmp_path: Path, written: Read
+) -> None:
     logger = _logger(tmp_path)
     module = LightningModule()
     module.save_hyperparameters({"learning_rate": 0.5})
@@ -217,7 +154,7 @@ def test_a_trainer_logs_through_it_without_a_copy_of_the_arguments(tmp_path: Pat
     logger.log_settings({"seed": 1})
     logger.log_metrics({"a": 1.0}, step=0)
     logger.finish()
-    config = _Written(_folder(logger)).config
+    config = written(_folder(logger)).config
     assert {key for key in config if not key.startswith("_")} == {"seed"}
 
 
@@ -260,9 +197,11 @@ def test_an_account_is_a_key_unless_the_user_stays_offline(
     assert has_account() is expected
 
 
-def test_the_project_is_the_users_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_project_is_the_users_choice(
+    tmp_path: Path, written: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WANDB_PROJECT", "theirs")
     logger = _logger(tmp_path)
     logger.log_metrics({"a": 1.0}, step=1)
     logger.finish()
-    assert _Written(_folder(logger)).run.project == "theirs"
+    assert written(_folder(logger)).run.project == "theirs"

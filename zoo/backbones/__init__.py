@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         block_classes,
         head_labels,
         load_config,
+        load_encoder,
         load_model,
         load_tokenizer,
         longest_input,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         positions_of,
         quiet_transformers,
     )
+    from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
     from zoo.backbones.warm_start import untied
     from zoo.backbones.writing import TextToText, text_to_text
@@ -40,6 +42,7 @@ __all__ = [
     "get",
     "head_labels",
     "load_config",
+    "load_encoder",
     "load_model",
     "load_tokenizer",
     "longest_input",
@@ -49,6 +52,7 @@ __all__ = [
     "names",
     "output_layer",
     "positions_of",
+    "put_on_encoder",
     "quiet_transformers",
     "register",
     "resolve",
@@ -64,6 +68,7 @@ _LAZY = {
             "block_classes",
             "head_labels",
             "load_config",
+            "load_encoder",
             "load_model",
             "load_tokenizer",
             "longest_input",
@@ -78,6 +83,7 @@ _LAZY = {
         ("METADATA_FILE", "metadata", "model_folder", "resolve"), "zoo.backbones.sources"
     ),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
+    "put_on_encoder": "zoo.backbones.sharing",
     "untied": "zoo.backbones.warm_start",
 }
 

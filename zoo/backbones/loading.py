@@ -234,6 +234,24 @@ def load_model(
     return model  # type: ignore[no-any-return]
 
 
+def load_encoder(backbone: str) -> "PreTrainedModel":
+    """A backbone without a head, in float32: for several tasks that share it in memory.
+
+    Args:
+        backbone: Registered name, folder or Hub id.
+
+    Raises:
+        BackboneError: It cannot be found, verified or read, or it is an encoder-decoder.
+    """
+    from transformers import AutoModel
+
+    source = resolve(backbone)
+    if source.decoder is not None or _is_encoder_decoder(source):
+        raise BackboneError(f"{backbone} is an encoder-decoder; only encoders are shared.")
+    dtype = getattr(torch, source.spec.dtype if source.spec else "float32")
+    return _load(AutoModel, source, dtype=dtype, use_safetensors=True)  # type: ignore[no-any-return]
+
+
 def _joined(
     encoder: Source, decoder: Source, config: "PreTrainedConfig", dtype: torch.dtype
 ) -> "PreTrainedModel":
@@ -387,6 +405,7 @@ __all__ = [
     "check_kind",
     "head_labels",
     "load_config",
+    "load_encoder",
     "load_model",
     "load_tokenizer",
     "longest_input",

@@ -51,11 +51,11 @@ def predict(texts: Sequence[str], labels: Sequence[str], others: Sequence[str]) 
         others: Texts to label.
     """
     names = sorted(set(labels))
-    vectors = _vectors(texts, others, outputs=len(names))
+    vectors = tfidf(texts, others, outputs=len(names))
     if len(names) == 1 or vectors is None:
         return [max(names, key=list(labels).count)] * len(others)
     model = _logistic()
-    with _quietly():
+    with quietly():
         model.fit(vectors[0], list(labels))
     return [str(label) for label in model.predict(vectors[1])]
 
@@ -75,10 +75,10 @@ def _several(train: Labelled, validation: Labelled, test: Labelled) -> dict[str,
         name: np.array([[label in labels for label in names] for labels in part[1]], dtype=float)
         for name, part in (("train", train), ("validation", validation), ("test", test))
     }
-    vectors = _vectors(train[0], [*validation[0], *test[0]], outputs=len(names))
+    vectors = tfidf(train[0], [*validation[0], *test[0]], outputs=len(names))
     if vectors is None:
         return {"f1_macro": 0.0, "f1_micro": 0.0}
-    with _quietly():
+    with quietly():
         model = OneVsRestClassifier(_logistic()).fit(vectors[0], has["train"])
         likely = np.asarray(model.predict_proba(vectors[1]))[:, -len(names) :]
     count = len(validation[0])
@@ -111,7 +111,7 @@ def _regression(train: Labelled, test: Labelled) -> dict[str, float]:
 
     known = np.array([float(labels[0]) for labels in train[1]])
     gold = np.array([float(labels[0]) for labels in test[1]])
-    vectors = _vectors(train[0], test[0], outputs=1)
+    vectors = tfidf(train[0], test[0], outputs=1)
     found = np.full(len(gold), known.mean())
     if vectors is not None:
         found = Ridge().fit(vectors[0], known).predict(vectors[1])
@@ -122,15 +122,25 @@ def _regression(train: Labelled, test: Labelled) -> dict[str, float]:
     }
 
 
-def _vectors(texts: Sequence[str], others: Sequence[str], *, outputs: int) -> Any:
-    """TF-IDF of both, by the words of the first; None where those have no words."""
+def tfidf(
+    texts: Sequence[str], others: Sequence[str], *, outputs: int, weights: int = _WEIGHTS
+) -> Any:
+    """TF-IDF of both, by the words of the first; None where those have no words.
+
+    Args:
+        texts: Texts whose words, and pairs of neighbours, are counted.
+        others: More texts.
+        outputs: Labels that a model has.
+        weights: Weights that it may have, at most (or a thousand words).
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
 
-    words = TfidfVectorizer(ngram_range=(1, 2), max_features=max(1000, _WEIGHTS // outputs))
+    words = TfidfVectorizer(ngram_range=(1, 2), max_features=max(1000, weights // outputs))
     analyze = words.build_analyzer()
     if not any(analyze(text) for text in texts):
         return None
-    return words.fit_transform(list(texts)), words.transform(list(others))
+    known = words.fit_transform(list(texts))
+    return known, words.transform(list(others)) if others else None
 
 
 def _logistic() -> Any:
@@ -139,7 +149,7 @@ def _logistic() -> Any:
     return LogisticRegression()
 
 
-class _quietly(warnings.catch_warnings):  # noqa: N801  reads as a verb
+class quietly(warnings.catch_warnings):  # noqa: N801  reads as a verb
     """A hundred steps are what scikit-learn does of its own accord; enough for a baseline.
 
     That a label which train lacks is never given, it says too.

@@ -347,10 +347,11 @@ class ClassificationDataModule(TextDataModule):
 
     def baselines(self) -> dict[str, float]:
         """Scores on test of TF-IDF with a linear model, fitted on train."""
-        tables = {split: self._joined(split) for split in ("train", "validation", "test")}
+        tables = {split: self.joined(split) for split in ("train", "validation", "test")}
         return bag_of_words.scores(self.mode, **tables)
 
-    def _joined(self, split: Split) -> tuple[list[str], list[list[str]]]:
+    def joined(self, split: Split) -> tuple[list[str], list[list[str]]]:
+        """The texts of a split, pairs as one, and the labels of each, for a bag of words."""
         columns = self.examples(split)[:]
         pairs = zip(columns["text"], columns["text2"], strict=True)
         return [" ".join(filter(None, pair)) for pair in pairs], columns["labels"]

@@ -290,6 +290,10 @@ class TextDataModule(LightningDataModule):
         """All splits there are, with what was held out of train."""
         return dict(self._examples)
 
+    def read_splits(self) -> dict[Split, datasets.Dataset]:
+        """The splits that were read, with nothing held out."""
+        return dict(self._reading[0])
+
     def features(self, split: Split) -> datasets.Dataset:
         """The encoded features of a split, memory-mapped; encoded on first use, then cached."""
         if split not in self._features:

@@ -146,17 +146,26 @@ def choose_run_folder(*, task: str, recipe: str, chosen: str | None) -> RunFolde
                 "new folder."
             )
     else:
-        slug = re.sub(r"[^a-zA-Z0-9.]+", "-", recipe).strip("-") or "run"
-        ending = re.sub(r"[^a-zA-Z0-9.-]+", "-", launch or time.strftime("%Y%m%d-%H%M%S"))
-        base = Path("runs") / task / f"{slug}-{ending}"
-        path, number = base, 2
+        path = new_run_folder(task=task, recipe=recipe, launch=launch)
         if launch is not None and first and path.exists():
             raise RunError(f"{path} exists: give this start another RUN_ID, or a --run_dir.")
-        while launch is None and path.exists():
-            path = base.with_name(f"{base.name}-{number}")
-            number += 1
     os.environ[ENVIRONMENT] = str(path.resolve())
     return RunFolder(path)
+
+
+def new_run_folder(*, task: str, recipe: str, ending: str = "", launch: str | None = None) -> Path:
+    """A folder that is not there yet, named after recipe and time; nothing is made on disk.
+
+    Processes that were launched together name it after their launch, and may find it there.
+    """
+    slug = re.sub(r"[^a-zA-Z0-9.]+", "-", recipe).strip("-") or "run"
+    when = re.sub(r"[^a-zA-Z0-9.-]+", "-", launch or time.strftime("%Y%m%d-%H%M%S"))
+    base = Path("runs") / task / f"{slug}-{when}{ending}"
+    path, number = base, 2
+    while launch is None and path.exists():
+        path = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return path
 
 
 def existing_run_folder(path: str, *, option: str) -> RunFolder:

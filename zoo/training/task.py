@@ -83,7 +83,10 @@ class FineTuningTask(DistributedTask):
             {split: MeanMetric(nan_strategy=math.nan) for split in ("val", "test")}
         )
         self.model: PreTrainedModel | None = None
+        self._given: PreTrainedModel | None = None
         self._no_weights: RunError | None = None
+        #: Parts of the model that other tasks have too; a module's own list would copy them.
+        self._shared: list[torch.nn.Module] = []
 
     @property
     def net(self) -> "PreTrainedModel":
@@ -107,6 +110,29 @@ class FineTuningTask(DistributedTask):
             self._build_to_evaluate()
         else:
             self.model = self._new_model(weights=True)
+
+    def use_encoder(self, encoder: "PreTrainedModel", *, copy: bool = False) -> Self:
+        """Build the model on an encoder that is in memory already, with a new head.
+
+        Several tasks on one encoder hold its weights once. As training one must not change what
+        the others predict, the shared encoder is frozen and has no dropout; each task trains its
+        head. With `copy` a task takes a copy of its own instead, all of which is trained: one
+        reading from disk then does for several fine-tunings, and memory holds each.
+
+        Checkpoints and exported models are whole, whatever is shared while they are made.
+
+        Args:
+            encoder: What `zoo.backbones.load_encoder` gave for this task's backbone.
+            copy: Train a copy of it.
+
+        Raises:
+            BackboneError: It is of another backbone or kind.
+        """
+        with torch.device("meta"):
+            model = self._load(self.labels, weights=False)
+        self._shared = backbones.put_on_encoder(model, encoder, backbone=self.backbone, copy=copy)
+        self.model, self._no_weights = model, None
+        return self
 
     def _build_to_evaluate(self) -> None:
         try:
@@ -148,7 +174,16 @@ class FineTuningTask(DistributedTask):
                 f"The head in {self.backbone} knows the labels {', '.join(had)}, but the task was "
                 f"given {', '.join(self.labels)}."
             )
-        return self._built(had)
+        return self._built(had) if self._given is None else self._given
+
+    def use(self, model: "PreTrainedModel") -> None:
+        """Predict and test with a model that is built already, such as one of another runtime.
+
+        Args:
+            model: Takes and gives what the model in `backbone` does, whose labels and calibration
+                still count.
+        """
+        self._given, self.model = model, None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Give the head the size it had when the checkpoint was saved."""
@@ -161,8 +196,20 @@ class FineTuningTask(DistributedTask):
                 f"{', '.join(self.labels)}."
             )
         self._no_weights = None
+        # Of a folder of shards the weights are read elsewhere.
+        self._require_shared(checkpoint.get("state_dict", {}))
         if self.model is not None and self.model.config.num_labels != len(labels):
             self.model = self._built(list(labels), weights=False)
+
+    def _require_shared(self, state: Mapping[str, Any]) -> None:
+        """Refuse weights that would change the encoder under other tasks."""
+        shared = {id(own) for part in self._shared for own in part.parameters()}
+        for name, own in self.named_parameters():
+            if id(own) in shared and not torch.equal(own.cpu(), state.get(name, own).cpu()):
+                raise RunError(
+                    "The checkpoint has another encoder than the one that this task shares with "
+                    "others. Load it into a task of its own."
+                )
 
     @property
     def known_labels(self) -> list[str]:
@@ -203,7 +250,12 @@ class FineTuningTask(DistributedTask):
         had = backbones.head_labels(str(model), cls.head)
         if had is None:
             raise RunError(f"The model in {model} has no head for {cls.family}.")
-        options = cls.options_of(backbones.metadata(str(model)))
+        known = backbones.metadata(str(model))
+        if str(known.get("export", {}).get("format", "hf")) != "hf":
+            raise RunError(
+                f"{model} is an ONNX export: load it with zoo.shipping.load({str(model)!r})."
+            )
+        options = cls.options_of(known)
         task = cls(str(model), labels=list(labels or had), **options)
         task.net  # noqa: B018  a broken model shows now, not at the first prediction
         return task
@@ -231,6 +283,8 @@ class FineTuningTask(DistributedTask):
             yield
         finally:
             self.net.train(was_training)
+            for part in self._shared:
+                part.eval()
 
     def on_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """A batch with its tensors where the model is."""

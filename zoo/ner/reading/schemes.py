@@ -45,8 +45,8 @@ class Scheme(StrEnum):
 
 _Role = Literal["B", "I", "E", "S"]
 
-# What each prefix means, in the words of BIOES.
-_ROLES: dict[Scheme, dict[str, _Role]] = {
+#: What each prefix means, in the words of BIOES.
+ROLES: dict[Scheme, dict[str, _Role]] = {
     Scheme.IOB2: {"B": "B", "I": "I"},
     Scheme.IOB1: {"B": "B", "I": "I"},
     Scheme.IO: {"I": "I"},
@@ -120,7 +120,7 @@ class SchemeDetector:
         # With no scheme for all prefixes, the one that the first ones fit says which is foreign.
         judge = chosen or self._closest()
         for line, tag in sorted(self._prefixes.values()):
-            if parse_tag(tag)[0] not in {"O", *_ROLES[judge]}:
+            if parse_tag(tag)[0] not in {"O", *ROLES[judge]}:
                 raise DataError(
                     f"the tag {tag!r} does not belong to {_describe(judge)}"
                     + (", which the tags before it follow." if force is None else "."),
@@ -150,11 +150,11 @@ class SchemeDetector:
         return fit
 
     def _check_steps(self, scheme: Scheme, path: str | Path) -> None:
-        roles = _ROLES[scheme]
+        roles = ROLES[scheme]
         wrong = [
             (line, before, after)
             for (prefix, following, same), (line, before, after) in self._steps.items()
-            if not _may_follow(roles.get(prefix), roles.get(following), same)
+            if not may_follow(roles.get(prefix), roles.get(following), same)
         ]
         if wrong:
             line, before, after = min(wrong)
@@ -163,18 +163,25 @@ class SchemeDetector:
             )
 
 
-def _may_follow(before: _Role | None, after: _Role | None, same: bool) -> bool:
+def may_follow(before: _Role | None, after: _Role | None, same: bool) -> bool:
+    """Whether one role may follow another (None is `O`) where every entity must be well formed.
+
+    Args:
+        before: The role of a word.
+        after: The role of the next.
+        same: Whether both are of the same type.
+    """
     if before in ("B", "I"):
         return after in ("I", "E") and same
     return after not in ("I", "E")
 
 
 def _closed(letters: set[str]) -> Scheme | None:
-    return next((scheme for scheme in _CLOSED if letters <= set(_ROLES[scheme])), None)
+    return next((scheme for scheme in _CLOSED if letters <= set(ROLES[scheme])), None)
 
 
 def _describe(scheme: Scheme) -> str:
-    return f"{scheme} (prefixes {', '.join(_ROLES[scheme])})"
+    return f"{scheme} (prefixes {', '.join(ROLES[scheme])})"
 
 
 def to_iob2(tags: list[str], scheme: Scheme) -> list[str]:
@@ -194,7 +201,7 @@ def to_iob2(tags: list[str], scheme: Scheme) -> list[str]:
             converted.append("O")
             going_on = ""
             continue
-        role = _ROLES[scheme].get(prefix)
+        role = ROLES[scheme].get(prefix)
         if role is None:
             raise DataError(f"the tag {tag!r} does not belong to {_describe(scheme)}.")
         starts = role in ("B", "S") or going_on != name
@@ -209,7 +216,7 @@ def from_iob2(tags: list[str], scheme: Scheme) -> list[str]:
     Raises:
         DataError: A tag is malformed or its prefix is neither `B` nor `I`.
     """
-    letter = {role: prefix for prefix, role in _ROLES[scheme].items()}
+    letter = {role: prefix for prefix, role in ROLES[scheme].items()}
     parsed = [parse_tag(tag) for tag in to_iob2(tags, Scheme.IOB2)]
     converted: list[str] = []
     name_before = ""

@@ -46,11 +46,15 @@ class ScoreRow:
 
 
 class Changed(NamedTuple):
-    """An example on which one run is better than the other."""
+    """An example on which one run is better than the other.
+
+    `counts` says of groups of seeds how many of each have it right.
+    """
 
     number: int
     first: Shown
     second: Shown
+    counts: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class Comparison:
     def letters(self) -> list[str]:
         """Short names of the runs: A, B, ..."""
         return letters(len(self.runs))
+
+    def _repr_html_(self) -> str:
+        from zoo.tracking.comparison.page import fragment
+
+        return fragment(self)
 
     @property
     def main_row(self) -> ScoreRow:
@@ -154,32 +163,25 @@ def compare(
     records = [run.records(fields) for run in runs]
     scored = frozenset.intersection(*(frozenset(run.test_scores) for run in runs))
     accounts = [
-        _account(outcomes_of, run, rows, run.labels, scored)
+        account_of(outcomes_of, run, rows, run.labels, scored)
         for run, rows in zip(runs, records, strict=True)
     ]
-    _require_same_test(runs, accounts, shown)
+    require_same_test(runs, accounts, shown)
     first, examples = accounts[0], len(accounts[0].asked)
     values = [account.values() for account in accounts]
     warnings = [
         sentence
         for run, account, own in zip(runs, accounts, values, strict=True)
-        for sentence in _check(run, account, own, shown)
+        for sentence in unlike_metrics(run, account, own, shown)
     ]
-    known = [name for name in values[0] if all(name in own for own in values)]
-    known = [name for name in known if name in scored or "/" in name]
-    main = score or (first.main if first.main in known else "")
-    if main not in known:
-        raise RunError(
-            f"{f'There is no score {score!r}' if score else 'The runs have no score in common'} "
-            f"that can be counted again from predictions; there are {', '.join(known) or 'none'}."
-        )
+    known, main = main_score(first, values, scored, score)
     drawn = bootstrap(
         [account.scores for account in accounts], examples, resamples=resamples, seed=seed
     )
     labels = list(dict.fromkeys(label for run in runs for label in run.labels))
     chances = [
         randomisation(
-            _account(outcomes_of, runs[0], [*records[0], *other], labels, scored).scores,
+            account_of(outcomes_of, runs[0], [*records[0], *other], labels, scored).scores,
             examples,
             shuffles=resamples,
             seed=seed,
@@ -208,13 +210,40 @@ def compare(
     return Comparison(runs, examples, main, rows, errors, warnings, resamples)
 
 
-def _account(
+def main_score(
+    first: Outcomes,
+    values: Sequence[Mapping[str, float]],
+    scored: frozenset[str],
+    chosen: str | None,
+) -> tuple[list[str], str]:
+    """The scores that all runs have, and the one that decides.
+
+    Raises:
+        RunError: There is none, or not the one that was chosen.
+    """
+    known = [name for name in values[0] if all(name in own for own in values)]
+    known = [name for name in known if name in scored or "/" in name]
+    main = chosen or (first.main if first.main in known else "")
+    if main not in known:
+        raise RunError(
+            f"{f'There is no score {chosen!r}' if chosen else 'The runs have no score in common'} "
+            f"that can be counted again from predictions; there are {', '.join(known) or 'none'}."
+        )
+    return known, main
+
+
+def account_of(
     outcomes_of: OutcomesOf,
     run: RecordedRun,
     records: Sequence[Mapping[str, Any]],
     labels: Sequence[str],
     scored: frozenset[str],
 ) -> Outcomes:
+    """A family's account of a run's test.
+
+    Raises:
+        RunError: The records are of another family.
+    """
     try:
         return outcomes_of(records, labels=labels, scored=scored)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -224,11 +253,16 @@ def _account(
         ) from error
 
 
-def _require_same_test(
+def require_same_test(
     runs: Sequence[RecordedRun],
     accounts: Sequence[Outcomes],
     shown: Callable[[RecordedRun], str],
 ) -> None:
+    """Refuse runs that were not tested on the same examples.
+
+    Raises:
+        RunError: They were not.
+    """
     first = accounts[0].asked
     for run, account in zip(runs[1:], accounts[1:], strict=True):
         names = f"{shown(runs[0])} and {shown(run)} were not tested on the same examples"
@@ -248,7 +282,7 @@ def _short(asked: Any, longest: int = 100) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _check(
+def unlike_metrics(
     run: RecordedRun,
     account: Outcomes,
     values: Mapping[str, float],

@@ -13,6 +13,7 @@ import yaml
 from zoo.errors import DataError, RunError
 from zoo.tracking.report import facts_of
 from zoo.tracking.run_folder import RunFolder
+from zoo.tracking.seed_group import is_group
 
 #: Facts of the model card that a run's result depends on beside its settings.
 _CIRCUMSTANCES = ("data", "examples", "versions", "threads", "git commit")
@@ -56,7 +57,7 @@ class RecordedRun:
     @cached_property
     def settings(self) -> dict[str, str]:
         """Settings by their flags, and what else the result depends on."""
-        found = {f"--{name}": _shown(value) for name, value in _flat(self.config)}
+        found = {f"--{name}": _shown(value) for name, value in flat_settings(self.config)}
         if self.folder.report.is_file():
             text = self.folder.report.read_text(encoding="utf-8", errors="replace")
             facts = facts_of(text)
@@ -147,9 +148,10 @@ def find_runs(names: Sequence[str], *, newest: int | None = 2) -> list[RecordedR
     """The runs that are named, or are in the folders that are named, each once.
 
     Args:
-        names: Folders of runs; folders with runs in them (`runs/ner`), of which the newest are
-            taken that were tested, older ones first; or folders of such folders (`runs`), of which
-            the one with the newest run is taken.
+        names: Folders of runs; folders of seeds, which stand for all their runs; folders with runs
+            in them (`runs/ner`), of which the newest are taken that were tested, older ones first,
+            or all seeds where seeds are what was run last; or folders of such folders (`runs`), of
+            which the one with the newest run is taken.
         newest: How many to take of a folder; None for all.
 
     Raises:
@@ -177,18 +179,70 @@ def _named(path: Path, newest: int | None) -> list[RecordedRun]:
     if run.folder.config.is_file():
         _require_test(run)
         return [run]
-    runs = _runs_in(path)
-    if not runs:
-        # A folder of folders: those of the task with the newest run.
-        tasks = [_runs_in(folder) for folder in _folders_in(path)]
-        runs = max((task for task in tasks if task), key=lambda task: _time(task[0]), default=[])
-    tested = list(islice((run for run in runs if run.test_scores), newest))
+    if is_group(path):
+        return seeds_in(path)
+    tested = _choose(path, newest)
     if not tested:
         raise RunError(
             f"{path} is not the folder of a run (there is no config.yaml in it), and there is no "
             "run with a test in it either."
         )
-    return tested[::-1]
+    return tested
+
+
+def _choose(path: Path, newest: int | None) -> list[RecordedRun]:
+    """Runs of a folder of runs, older ones first: the newest, or all seeds if those are newer."""
+    path = task_folder(path)
+    groups = groups_in(path)
+    runs = (run for run in _runs_in(path) if run.test_scores)
+    if newest is None:
+        return sorted([*runs, *(run for group in groups for run in seeds_in(group))], key=_time)
+    if newest_is_group(path):
+        return seeds_in(groups[0])
+    found = list(islice(runs, newest))
+    if groups and len(found) < newest:
+        found += seeds_in(groups[0])[:1]
+    return found[::-1]
+
+
+def task_folder(path: Path) -> Path:
+    """The folder itself where runs lie in it, else the one in it that has the newest run."""
+    if _runs_in(path) or groups_in(path):
+        return path
+    tasks = [folder for folder in _folders_in(path) if _runs_in(folder) or groups_in(folder)]
+    return max(tasks, key=_newest_of_all, default=path)
+
+
+def newest_is_group(path: Path) -> bool:
+    """Whether of all that lies in a folder of runs, seeds were tested last."""
+    groups, runs = groups_in(path), _runs_in(path)
+    return bool(groups) and (not runs or _newest(groups[0]) > _time(runs[0]))
+
+
+def groups_in(path: Path) -> list[Path]:
+    """Folders of seeds of which at least one was tested, in a folder; the newest first."""
+    found = [folder for folder in _folders_in(path) if is_group(folder) and _runs_in(folder)]
+    return sorted(found, key=_newest, reverse=True)
+
+
+def seeds_in(group: Path) -> list[RecordedRun]:
+    """The tested runs of a folder of seeds, by seed.
+
+    Raises:
+        RunError: There is none.
+    """
+    found = [run for run in _runs_in(group) if run.test_scores]
+    if not found:
+        raise RunError(f"{group} holds seeds of which none was tested.")
+    return sorted(found, key=lambda run: (int(run.config.get("seed_everything") or 0), run.name))
+
+
+def _newest(group: Path) -> tuple[float, str]:
+    return _time(_runs_in(group)[0])
+
+
+def _newest_of_all(task: Path) -> tuple[float, str]:
+    return max([_time(run) for run in _runs_in(task)[:1]] + [_newest(g) for g in groups_in(task)])
 
 
 def _require_test(run: RecordedRun) -> None:
@@ -222,12 +276,12 @@ def _time(run: RecordedRun) -> tuple[float, str]:
     return run.folder.predictions.stat().st_mtime, run.name
 
 
-def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def flat_settings(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     """Settings with the names of their flags: `init_args` is not typed."""
     for key, value in settings.items():
         name = before if key == "init_args" else f"{before}.{key}" if before else str(key)
         if isinstance(value, dict) and value:
-            yield from _flat(value, name)
+            yield from flat_settings(value, name)
         else:
             yield name, value
 

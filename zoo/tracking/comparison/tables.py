@@ -8,7 +8,7 @@ from zoo.tracking.console import shown
 from zoo.tracking.report import Table
 
 #: What a run cost, with the decimals to show.
-_COSTS = (
+COSTS = (
     ("perf/tokens_per_second", "tokens/s in training", 0),
     ("perf/peak_memory_gib", "peak memory, GiB", 2),
     ("perf/fit_seconds", "time to fit, s", 0),
@@ -33,18 +33,19 @@ def settings_table(comparison: Comparison) -> Table:
 
 def scores_table(comparison: Comparison) -> Table:
     """Scores with intervals, differences from the first run with intervals and p-values."""
-    return _scores(comparison, "Test scores", [r for r in comparison.rows if not _of_class(r)])
+    return _scores(comparison, "Test scores", [r for r in comparison.rows if not of_class(r.name)])
 
 
 def classes_table(comparison: Comparison) -> Table:
     """The same for scores of single types or labels."""
     return _scores(
-        comparison, "Test scores of each class", [r for r in comparison.rows if _of_class(r)]
+        comparison, "Test scores of each class", [r for r in comparison.rows if of_class(r.name)]
     )
 
 
-def _of_class(row: ScoreRow) -> bool:
-    return "/" in row.name and not row.name.startswith("baseline/")
+def of_class(name: str) -> bool:
+    """Whether a score is of one type or label."""
+    return "/" in name and not name.startswith("baseline/")
 
 
 def _scores(comparison: Comparison, title: str, rows: Sequence[ScoreRow]) -> Table:
@@ -58,7 +59,7 @@ def _scores(comparison: Comparison, title: str, rows: Sequence[ScoreRow]) -> Tab
         line = [row.name + (" (lower is better)" if row.lower_is_better else "")]
         line += [_estimate(one) for one in row.estimates]
         for one in row.differences:
-            line += [_difference(one), _p(one, comparison.resamples)]
+            line += [difference_cell(one), _p(one, comparison.resamples)]
         cells.append(line)
     return Table(title, columns, cells)
 
@@ -73,7 +74,8 @@ def _estimate(one: Estimate) -> str:
     return f"{one.value:.3f} [{one.interval.low:.3f}, {one.interval.high:.3f}]"
 
 
-def _difference(one: Difference) -> str:
+def difference_cell(one: Difference) -> str:
+    """A difference with its interval."""
     if one.interval is None:
         return f"{one.value:+.3f}"
     return f"{one.value:+.3f} [{one.interval.low:+.3f}, {one.interval.high:+.3f}]"
@@ -82,7 +84,7 @@ def _difference(one: Difference) -> str:
 def costs_table(comparison: Comparison) -> Table:
     """Speed, memory and time."""
     rows = []
-    for key, name, decimals in _COSTS:
+    for key, name, decimals in COSTS:
         values = [run.metrics.get(key) for run in comparison.runs]
         if any(value is not None for value in values):
             cells = ["-" if value is None else f"{value:,.{decimals}f}" for value in values]
