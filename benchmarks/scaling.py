@@ -156,7 +156,8 @@ def _work(options: argparse.Namespace) -> None:
         enable_model_summary=False,
         callbacks=[clock],
     ).fit(task, data)
-    found = {name: value for name, value in vars(clock).items() if not name.startswith("_")}
+    names = ("tokens", "begin", "end", "epoch_tokens")
+    found = {name: getattr(clock, name) for name in names}
     Path(options.worker, f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
 
 

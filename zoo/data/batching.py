@@ -143,7 +143,7 @@ class LengthGroupedSampler(_BatchSampler):
         """This process's batches of this epoch, in order."""
         rank, world = _rank_and_world()
         chance = np.random.default_rng([self.seed, self.epoch])
-        order = chance.permutation(len(self.lengths))
+        order: Lengths = chance.permutation(len(self.lengths))
         size = self.batch_size * self.pool
         tokens = np.zeros(-(-len(order) // self.batch_size), dtype=np.int64)
         for start in range(0, len(order), size):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.distributed import checkpoint as shards
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load as load_parts
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     FSDPModule,
@@ -102,7 +103,7 @@ def build_sharded(
     _raise_together(error)
     assert empty is not None
     if dtype is not None:
-        empty = empty.to(dtype)
+        nn.Module.to(empty, dtype)
     if checkpoint_activations:
         _checkpoint_activations(empty)
     for block in blocks_of(empty, blocks(empty)):
@@ -223,7 +224,7 @@ def load_shards(module: nn.Module, folder: Path) -> None:
     from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
 
     state = {_WEIGHTS: get_model_state_dict(module)}
-    shards.load(state, checkpoint_id=folder)
+    load_parts(state, checkpoint_id=folder)
     set_model_state_dict(module, state[_WEIGHTS])
 
 
@@ -241,13 +242,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             return found
         found = torch.load(path / _SETTINGS, weights_only=True, map_location="cpu")
         prefix = f"{_WEIGHTS}."
-        stored = shards.FileSystemReader(path).read_metadata().state_dict_metadata
+        stored = FileSystemReader(path).read_metadata().state_dict_metadata
         weights = {
             name.removeprefix(prefix): torch.empty(one.size, dtype=one.properties.dtype)
             for name, one in stored.items()
             if name.startswith(prefix) and isinstance(one, TensorStorageMetadata)
         }
-        shards.load({_WEIGHTS: weights}, checkpoint_id=path, no_dist=True)
+        load_parts({_WEIGHTS: weights}, checkpoint_id=path, no_dist=True)
     except FileNotFoundError as error:
         raise RunError(f"{path} is no checkpoint: {error.filename} is missing.") from error
     except Exception as error:  # whatever reading a broken file may raise
