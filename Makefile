@@ -6,7 +6,7 @@ ARGS ?=
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-all recipe-ner recipe-classification recipe-qa recipe-summarization compare clean
+.PHONY: help setup check format test test-all recipe-ner recipe-classification recipe-qa recipe-summarization recipe-pretraining compare clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ recipe-classification: $(INSTALLED) ## Fine-tune, test and export a classifier (
 
 recipe-summarization: $(INSTALLED) ## Fine-tune, test and export a summarizer (ARGS="--trainer.max_epochs 1")
 	@$(BIN)/python -m recipes summarization $(ARGS)
+
+recipe-pretraining: $(INSTALLED) ## Pretrain, test and export a masked language model (ARGS="--trainer.max_epochs 1")
+	@$(BIN)/python -m recipes pretraining $(ARGS)
 
 compare: $(INSTALLED) ## Compare the newest two runs (ARGS="RUN_DIR RUN_DIR")
 	@$(BIN)/python -m recipes compare $(ARGS)

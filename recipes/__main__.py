@@ -8,7 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 from recipes import catalog
-from zoo.errors import ZooError
+from zoo.errors import TrainingStoppedError, ZooError
+
+#: Exit status of a training that could not go on: a full disk, no memory, a loss that is no number.
+STOPPED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,12 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\ninterrupted", file=sys.stderr)  # noqa: T201
         return catalog.INTERRUPTED
     except Exception as error:
-        mistake = _mistake(error)
+        mistake, status = _mistake(error), _status(error)
         if mistake is None or os.environ.get("ZOO_DEBUG"):
             raise
         sys.stdout.flush()
         print(f"error: {mistake}", file=sys.stderr)  # noqa: T201
-        return catalog.MISTAKE
+        return status
+
+
+def _status(error: BaseException | None) -> int:
+    """1 if a training that was well asked for had to stop, 2 for a mistake."""
+    while error is not None:
+        if isinstance(error, TrainingStoppedError):
+            return STOPPED
+        error = error.__cause__ or error.__context__
+    return catalog.MISTAKE
 
 
 def _mistake(error: BaseException) -> str | None:

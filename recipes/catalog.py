@@ -27,6 +27,7 @@ FAMILIES = {
     "ner": ("NERTask",),
     "classification": ("ClassificationTask",),
     "qa": ("QATask",),
+    "pretraining": ("MaskedLMTask",),
     "summarization": ("SummarizationTask", "ExtractiveSummarizationTask"),
 }
 

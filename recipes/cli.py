@@ -1,5 +1,6 @@
 """The command line of a recipe: Lightning's CLI with a run folder on top."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -8,7 +9,6 @@ from typing import Any, NoReturn
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from recipes import catalog
@@ -17,15 +17,20 @@ from recipes.messages import in_one_sentence
 from zoo import backbones
 from zoo.data.datamodule import TextDataModule
 from zoo.errors import RunError, ZooError, check_at_least
-from zoo.tracking.checkpoints import run_checkpoints
-from zoo.tracking.console import program
+from zoo.tracking.checkpoints import Interval, RunCheckpoints, newest_complete
+from zoo.tracking.console import program, shown
+from zoo.tracking.guards import FiniteLoss
 from zoo.tracking.interrupts import GracefulInterrupt
 from zoo.tracking.progress import progress
 from zoo.tracking.recorder import Recorder
 from zoo.tracking.run_folder import RunFolder, choose_run_folder, existing_run_folder
 from zoo.tracking.throughput import Throughput
 from zoo.tracking.wandb_logger import RunLogger
+from zoo.training.early_stopping import PatientStopping
+from zoo.training.random_states import RandomStates
 from zoo.training.task import FineTuningTask
+
+log = logging.getLogger("zoo")
 
 #: Flags of the command line that say where a run goes on, and so are no part of its settings.
 _NOT_SETTINGS = ("config", "run_dir", "resume", "ckpt_path")
@@ -76,6 +81,7 @@ class RecipeCLI(LightningCLI):
         self.throughput = Throughput()
         self.run_logger: RunLogger | None = None
         self.interrupt: GracefulInterrupt | None = None
+        self.checkpoints: RunCheckpoints | None = None
         self.typed = typed
         super().__init__(
             FineTuningTask,
@@ -123,6 +129,12 @@ class RecipeCLI(LightningCLI):
             default=False,
             help="Upload the trained model to W&B; else W&B knows its scores and where it lies.",
         )
+        parser.add_argument(
+            "--checkpoint_every",
+            type=int | str,
+            default="auto",
+            help="Checkpoints between validations: steps (50), a time (10m), 0 for none, or auto.",
+        )
         parser.link_arguments("model.init_args.backbone", "data.init_args.backbone")
         parser.link_arguments(
             "seed_everything", "data.init_args.seed", compute_fn=lambda seed: int(seed or 0)
@@ -141,6 +153,7 @@ class RecipeCLI(LightningCLI):
         config.recipe = config.recipe or self.recipe.name
         if config.early_stopping is not None:
             check_at_least("--early_stopping", config.early_stopping, 1)
+        self.interval = Interval.parse(config.checkpoint_every)
         if self.evaluating:
             if config.resume is not None:
                 raise ZooError("--resume goes on fitting; to evaluate, give --model.backbone.")
@@ -158,13 +171,21 @@ class RecipeCLI(LightningCLI):
         if config.run_dir is not None:
             raise ZooError("--resume goes on in its own folder: leave --run_dir out.")
         self.folder = existing_run_folder(config.resume, option="--resume")
-        if not self.folder.last_checkpoint.is_file():
-            raise RunError(
-                f"--resume {config.resume}: there is no checkpoints/last.ckpt in it, so nothing to "
-                "go on from. Begin anew."
-            )
-        _checkpoint_parameters(self.folder.last_checkpoint)
-        self.checkpoint = str(self.folder.last_checkpoint)
+        self._find_checkpoint()
+
+    def _find_checkpoint(self) -> None:
+        found = newest_complete(self.folder)
+        if found is not None:
+            _checkpoint_parameters(found.path)
+            self.checkpoint = str(found.path)
+        if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))):
+            return  # one process speaks
+        for sentence in found.damaged if found is not None else ():
+            log.warning(sentence)
+        if found is None:
+            log.warning("The run stopped before its first checkpoint: it begins anew.")
+        else:
+            log.info("Going on from step %d (%s).", found.step, shown(found.path))
 
     @property
     def family(self) -> str:
@@ -202,18 +223,25 @@ class RecipeCLI(LightningCLI):
             _check_fsdp(phase=self.phase, accelerator=str(trainer.accelerator))
         monitor, mode = self.model.monitor, self.model.monitor_mode
         self.recorder = Recorder(self.folder)
-        callbacks: list[Callback] = [self.recorder, self.throughput]
+        callbacks: list[Callback] = [self.recorder, self.throughput, RandomStates()]
         if self.evaluating:
             kwargs["enable_checkpointing"] = False
         else:
-            self.interrupt = GracefulInterrupt(self.folder)
-            callbacks.append(self.interrupt)
+            callbacks.append(FiniteLoss(self.folder, resume=self.resume_command))
             if trainer.enable_checkpointing is not False and not trainer.fast_dev_run:
-                callbacks += run_checkpoints(self.folder, monitor=monitor, mode=mode)
+                self.checkpoints = RunCheckpoints(
+                    self.folder, monitor=monitor, mode=mode, every=self.interval
+                )
+                callbacks.append(self.checkpoints)
         if self.config.early_stopping is not None:
-            callbacks.append(EarlyStopping(monitor, mode=mode, patience=self.config.early_stopping))
+            patience = self.config.early_stopping
+            callbacks.append(PatientStopping(monitor, mode=mode, patience=patience))
         if trainer.enable_progress_bar is not False:
             callbacks += progress(monitor)
+        if not self.evaluating:
+            # Last: what it saves is then a state after all others have seen the batch.
+            self.interrupt = GracefulInterrupt(self.checkpoints)
+            callbacks.append(self.interrupt)
         kwargs["enable_progress_bar"] = (
             sys.stdout.isatty() and trainer.enable_progress_bar is not False
         )
@@ -242,6 +270,11 @@ class RecipeCLI(LightningCLI):
         """
         phase = [self.phase] if self.phase == "fit" else []
         return " ".join([program("python"), "-m", "recipes", self.typed, *phase, *words])
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with this run."""
+        return self.command("--resume", shown(self.folder.path))
 
     def settings(self) -> str:
         """All settings as YAML; running it again gives the same run."""

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     quiet()
     cli = DoctorCLI.build(options.name, overrides, subcommand=None)
     data: Any = cli.datamodule
+    if find_spec(f"zoo.{data.family}.doctor") is None:
+        raise ZooError(f"There is no doctor for {data.family}: its data has nothing but text.")
     examination: Examination = import_module(f"zoo.{data.family}.doctor").examine(data)
     title = f"{cli.recipe.name}: {data.sources.name} with {data.backbone}"
     if output is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipes.trained import task_class
-from zoo.errors import DataError, RunError
+from zoo.errors import DataError, RunError, ZooError
 from zoo.shipping.extra import require
 from zoo.tracking.console import console, print_table, program, shown
 from zoo.tracking.run_folder import RunFolder, write_atomically
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     run = RunFolder(model.parent if model.name == "model" else model)
     output = _output(options.output, run, form)
     cls = task_class(model)
+    if form != "hf":
+        _check_head(cls)
     data = None
     if form != "hf" and not options.no_check:
         data = _data(run, model, data_flags)
@@ -58,6 +60,21 @@ def main(arguments: Sequence[str]) -> int:
         address = push(output, options.push, private=options.private, update=options.update)
         console().print(f"pushed   {address}", markup=False)
     return status
+
+
+def _check_head(task: "type[FineTuningTask]") -> None:
+    """Refuse tasks that have no graph.
+
+    Raises:
+        ZooError: It is one of them.
+    """
+    from zoo.shipping.graph import OUTPUTS
+
+    if task.head != "text-to-text" and task.head not in OUTPUTS:
+        raise ZooError(
+            f"A model for {task.family} is not exported to ONNX: it is there to be fine-tuned "
+            "(--model.backbone RUN/model). --format hf writes it with a card."
+        )
 
 
 def _parsed(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         'classification "text2" for a pair of texts. Question answering takes objects with '
         '"question" and "context" (or "contexts", a list), on standard input too, or lines of '
         "question, tab and context, or a SQuAD .json file. Summarization takes a document a line, "
-        'or objects with "source".',
+        'or objects with "source". Pretraining takes texts with [MASK] in them.',
         allow_abbrev=False,
     )
     parser.add_argument("folder", help="a run's folder, or its model/ folder")

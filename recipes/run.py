@@ -20,9 +20,11 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from recipes.catalog import INTERRUPTED
 from recipes.cli import RecipeCLI
 from zoo import backbones
-from zoo.errors import RunError
+from zoo.errors import RunError, TrainingStoppedError
+from zoo.tracking.checkpoints import why_damaged
 from zoo.tracking.console import console, print_scores, print_table, program, shown
 from zoo.tracking.export import export_model
+from zoo.tracking.guards import is_out_of_memory, last_good, out_of_memory_advice
 from zoo.tracking.plots import confusion_picture, curve_picture, curves_picture
 from zoo.tracking.report import ReportPage, TaskReport
 from zoo.tracking.run_folder import write_atomically
@@ -88,6 +90,10 @@ def _fit(cli: RecipeCLI) -> int:
         if cli.trainer.state.status != TrainerStatus.INTERRUPTED:
             raise
         return _interrupted(cli)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise TrainingStoppedError(_out_of_memory(cli)) from error
+        raise
     if cli.interrupt is not None and cli.interrupt.asked:
         return _interrupted(cli)
     if cli.trainer.global_step == 0:
@@ -119,12 +125,23 @@ def _fit(cli: RecipeCLI) -> int:
     return 0
 
 
+def _out_of_memory(cli: RecipeCLI) -> str:
+    advice = out_of_memory_advice(
+        batch_size=cli.datamodule.batch_size,
+        accumulate=cli.trainer.accumulate_grad_batches,
+        max_length=cli.datamodule.max_length,
+        precision=str(cli.trainer.precision),
+        accelerator=cli.trainer.strategy.root_device.type != "cpu",
+    )
+    return f"{advice} {last_good(cli.folder)} Go on, with what you choose:\n  {cli.resume_command}"
+
+
 def _interrupted(cli: RecipeCLI) -> int:
-    if cli.folder.last_checkpoint.is_file():
+    if cli.folder.last_checkpoint.exists():
         _say(
             cli,
             f"\nStopped at step {cli.trainer.global_step}; the last checkpoint is kept. Go on:\n"
-            f"  {cli.command('--resume', shown(cli.folder.path))}",
+            f"  {cli.resume_command}",
         )
     else:
         _say(cli, "\nStopped before the first step: nothing is lost, and nothing was saved.")
@@ -134,7 +151,12 @@ def _interrupted(cli: RecipeCLI) -> int:
 def _load_best(cli: RecipeCLI) -> None:
     """Put the best checkpoint's weights into the task, where there is one."""
     best = cli.folder.best_checkpoint
-    if best.exists():
+    damaged = why_damaged(best) if best.exists() else None
+    if damaged is not None:
+        cli.datamodule.note(
+            f"{shown(best)} is damaged ({damaged}): the weights of the last step are taken."
+        )
+    elif best.exists():
         cli.model.load_weights(best)
 
 

@@ -1,5 +1,6 @@
 """Shared fixtures: tiny random backbones with tokenizers trained on the spot, and no network."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ ARCHITECTURES = (
     "deberta-v2",
     "distilbert",
     "electra",
+    "albert",
     "modernbert",
 )
 
@@ -104,7 +106,7 @@ def make_tiny(architecture: str, folder: Path) -> None:
             "hidden_dim": 48,
             "max_position_embeddings": 128,
         }
-    if architecture == "electra":
+    if architecture in ("electra", "albert"):
         sizes["embedding_size"] = 16
     if architecture == "t5":
         sizes = {
@@ -152,7 +154,12 @@ def _tokenizer(architecture: str) -> Any:
         processors,
         trainers,
     )
-    from transformers import BertTokenizer, PreTrainedTokenizerFast, RobertaTokenizer
+    from transformers import (
+        AlbertTokenizer,
+        BertTokenizer,
+        PreTrainedTokenizerFast,
+        RobertaTokenizer,
+    )
 
     if architecture in ("bert", "distilbert", "electra"):
         special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -177,8 +184,6 @@ def _tokenizer(architecture: str) -> Any:
             ),
         )
         if architecture in ("roberta", "bart"):
-            import json
-
             state = json.loads(byte.to_str())["model"]
             merges: Any = [tuple(merge) for merge in state["merges"]]
             return RobertaTokenizer(vocab=state["vocab"], merges=merges)
@@ -197,10 +202,12 @@ def _tokenizer(architecture: str) -> Any:
             pad_token="<pad>",
             mask_token="<mask>",
         )
-    # SentencePiece's unigram model, as XLM-R, DeBERTa and T5 have it.
+    # SentencePiece's unigram model, as XLM-R, DeBERTa, ALBERT and T5 have it.
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     if architecture == "t5":
         special = ["<pad>", "</s>", "<unk>"]
+    if architecture == "albert":
+        special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
     unigram = Tokenizer(models.Unigram())
     unigram.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC()])
     unigram.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -208,6 +215,9 @@ def _tokenizer(architecture: str) -> Any:
     unigram.train_from_iterator(
         CORPUS, trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>")
     )
+    if architecture == "albert":
+        pieces = json.loads(unigram.to_str())["model"]["vocab"]
+        return AlbertTokenizer(vocab=[(piece, score) for piece, score in pieces])
     if architecture == "t5":
         unigram.post_processor = processors.TemplateProcessing(
             single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from zoo.ner.datamodule import NERDataModule
     from zoo.ner.metrics import EntityF1
     from zoo.ner.task import NERTask
+    from zoo.pretraining.datamodule import MaskedLMDataModule
+    from zoo.pretraining.task import MaskedLMTask
     from zoo.qa.datamodule import QADataModule
     from zoo.qa.task import QATask
     from zoo.summarization.abstractive.datamodule import SummarizationDataModule
@@ -37,6 +39,8 @@ __all__ = [
     "EntityF1",
     "ExtractiveSummarizationDataModule",
     "ExtractiveSummarizationTask",
+    "MaskedLMDataModule",
+    "MaskedLMTask",
     "NERDataModule",
     "NERTask",
     "QADataModule",
@@ -58,6 +62,8 @@ _HOME = {
     "EntityF1": "zoo.ner.metrics",
     "ExtractiveSummarizationDataModule": "zoo.summarization.extractive.datamodule",
     "ExtractiveSummarizationTask": "zoo.summarization.extractive.task",
+    "MaskedLMDataModule": "zoo.pretraining.datamodule",
+    "MaskedLMTask": "zoo.pretraining.task",
     "NERDataModule": "zoo.ner.datamodule",
     "NERTask": "zoo.ner.task",
     "QADataModule": "zoo.qa.datamodule",

@@ -20,6 +20,10 @@ class RunError(ZooError):
     """A run folder, checkpoint or exported model cannot be used."""
 
 
+class TrainingStoppedError(RunError):
+    """A training cannot go on; what was done is kept. The command line exits with status 1."""
+
+
 class DataError(ZooError):
     """Data that cannot be read, with the place where reading stopped.
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import (
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -193,6 +194,29 @@ def test_without_weights_the_shape_is_the_same_and_the_numbers_are_new(tagger: P
     shapes = {name: tensor.shape for name, tensor in full.state_dict().items()}
     assert {name: tensor.shape for name, tensor in empty.state_dict().items()} == shapes
     assert not torch.equal(_head(empty), _head(full))
+
+
+def test_a_pretrained_masked_lm_head_is_kept_in_a_folder_and_of_a_hub_model(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "hub" / "models--some-lab--filler" / "snapshots" / ("0" * 40)
+    model = AutoModelForMaskedLM.from_pretrained(tiny("bert"))
+    torch.nn.init.constant_(model.cls.predictions.bias, 7.0)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny("bert")).save_pretrained(folder)
+    (folder.parents[1] / "refs").mkdir()
+    (folder.parents[1] / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    for name in (str(folder), "some-lab/filler"):
+        labels = head_labels(name, "masked-lm")
+        assert labels == ["token"]
+        found: Any = load_model(name, "masked-lm", labels=labels)
+        bias = found.cls.predictions.bias
+        assert torch.equal(bias, torch.full_like(bias, 7.0))
+        assert head_labels(name, HEAD) is None
+    assert head_labels(str(tiny("bert")), "masked-lm") is None
+    with pytest.raises(BackboneError, match="encoder-decoder"):
+        load_model(str(tiny("bart")), "masked-lm", labels=["token"])
 
 
 @pytest.mark.parametrize("keep", [0, 100, 5000])

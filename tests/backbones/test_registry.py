@@ -147,6 +147,7 @@ def test_the_block_and_the_lora_targets_of_a_preset_exist_in_its_architecture(na
         "XLMRoberta": "xlm-roberta",
         "DebertaV2": "deberta-v2",
         "Electra": "electra",
+        "Albert": "albert",
         "ModernBertEncoder": "modernbert",
         "T5": "t5",
         "MT5": "mt5",
@@ -161,7 +162,8 @@ def test_the_block_and_the_lora_targets_of_a_preset_exist_in_its_architecture(na
     assert (spec.kind == "encoder-decoder") == bool(model.config.is_encoder_decoder)
     for kind in kinds:
         blocks = [part for part in model.modules() if type(part).__name__ == kind]
-        assert len(blocks) >= 6
+        # ALBERT has one layer and goes through it again and again.
+        assert len(blocks) == 1 if architecture == "albert" else len(blocks) >= 6
         inside = {
             path.rsplit(".", 1)[-1]
             for path, part in blocks[0].named_modules()
@@ -171,7 +173,8 @@ def test_the_block_and_the_lora_targets_of_a_preset_exist_in_its_architecture(na
     # Every layer of an encoder-decoder is in a block of one of the kinds.
     lists = [part for part in model.modules() if isinstance(part, torch.nn.ModuleList)]
     deep = [part for part in lists if len(part) >= 6]
-    assert {type(block).__name__ for part in deep for block in part} == set(kinds)
+    if architecture != "albert":
+        assert {type(block).__name__ for part in deep for block in part} == set(kinds)
 
 
 @pytest.mark.parametrize("name", names(kind="encoder-decoder"))

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -159,7 +159,7 @@ def test_gradients_of_windows_reach_the_model(tiny: Tiny) -> None:
     task = _task(tiny("bert"))
     batch = {**_batch(task, [(_LONG, None), ("fox", None)], 24), "labels": torch.tensor([0, 1])}
     task.train()
-    task.training_step(batch, 0).backward()
+    cast("torch.Tensor", task.training_step(batch, 0)).backward()
     embedding: Any = task.net.get_input_embeddings()
     gradient = embedding.weight.grad
     assert gradient is not None

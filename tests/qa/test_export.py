@@ -34,7 +34,8 @@ def _trained(backbone: Path, **options: Any) -> QATask:
 
 
 @pytest.mark.parametrize(
-    "architecture", ["bert", "roberta", "deberta-v2", "distilbert", "electra", "modernbert"]
+    "architecture",
+    ["bert", "roberta", "deberta-v2", "distilbert", "electra", "albert", "modernbert"],
 )
 @torch.inference_mode()
 def test_plain_transformers_gives_the_logits_that_we_answer_by(

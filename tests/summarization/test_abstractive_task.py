@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -110,7 +110,7 @@ def test_the_loss_is_a_mean_over_the_target_tokens_of_the_batch(
     task.eval()
     (batch,) = data.train_dataloader()
     with torch.no_grad():
-        found = float(task.training_step(batch, 0))
+        found = float(cast("torch.Tensor", task.training_step(batch, 0)))
         # One text at a time, and one token after the other, without the padding of a batch.
         total, count = 0.0, 0
         config: Any = task.net.generation_config

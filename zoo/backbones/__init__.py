@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         positions_of,
         quiet_transformers,
     )
+    from zoo.backbones.scratch import Size, new_masked_lm
     from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
     from zoo.backbones.warm_start import untied
@@ -37,6 +38,7 @@ __all__ = [
     "BackboneSpec",
     "Head",
     "ProblemType",
+    "Size",
     "TextToText",
     "block_classes",
     "get",
@@ -50,6 +52,7 @@ __all__ = [
     "metadata",
     "model_folder",
     "names",
+    "new_masked_lm",
     "output_layer",
     "positions_of",
     "put_on_encoder",
@@ -82,6 +85,7 @@ _LAZY = {
     **dict.fromkeys(
         ("METADATA_FILE", "metadata", "model_folder", "resolve"), "zoo.backbones.sources"
     ),
+    **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
     "put_on_encoder": "zoo.backbones.sharing",
     "untied": "zoo.backbones.warm_start",

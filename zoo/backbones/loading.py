@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 Head = Literal[
-    "token-classification", "sequence-classification", "question-answering", "text-to-text"
+    "token-classification",
+    "sequence-classification",
+    "question-answering",
+    "text-to-text",
+    "masked-lm",
 ]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
@@ -29,12 +33,14 @@ _AUTO_CLASS: dict[Head, str] = {
     "sequence-classification": "AutoModelForSequenceClassification",
     "question-answering": "AutoModelForQuestionAnswering",
     "text-to-text": "AutoModelForSeq2SeqLM",
+    "masked-lm": "AutoModelForMaskedLM",
 }
 _ARCHITECTURE: dict[Head, tuple[str, ...]] = {
     "token-classification": ("ForTokenClassification",),
     "sequence-classification": ("ForSequenceClassification",),
     "question-answering": ("ForQuestionAnswering",),
     "text-to-text": ("ForConditionalGeneration", "EncoderDecoderModel"),
+    "masked-lm": ("ForMaskedLM",),
 }
 #: Architectures whose head has the same parameter names as ours, whatever its task.
 _WITH_CLASSIFIER = (
@@ -46,6 +52,7 @@ _WITH_CLASSIFIER = (
 _FIXED_LABELS: dict[Head, list[str]] = {
     "question-answering": ["start", "end"],
     "text-to-text": ["summary"],
+    "masked-lm": ["token"],
 }
 
 #: Longest input used unless asked for more: attention's cost grows with the square.
@@ -139,15 +146,15 @@ def positions_of(config: "PreTrainedConfig") -> int | None:
 def head_labels(backbone: str, head: Head) -> list[str] | None:
     """Labels of the fine-tuned head in a model folder, in order; None where there is no such head.
 
-    Only folders are asked: of a Hub model just the body is used. An encoder-decoder is an
-    exception: it can write wherever it comes from, unless it is a warm start.
+    Of a Hub model just the body is used, but for heads that are pretrained with it: an
+    encoder-decoder can write, unless it is a warm start, and a masked language model fills masks.
     """
     source = resolve(backbone)
     if head == "text-to-text" and source.folder is None:
         return list(_FIXED_LABELS[head]) if _is_encoder_decoder(source) else None
-    if source.folder is None or source.decoder is not None:
+    if source.decoder is not None or (source.folder is None and head != "masked-lm"):
         return None
-    config = _config_file(source.folder)
+    config = _config_file(source.folder) if source.folder else load_config(backbone).to_dict()
     architectures = config.get("architectures") or [""]
     if not architectures[0].endswith(_ARCHITECTURE[head]):
         return None
@@ -228,8 +235,7 @@ def load_model(
         warm_start.finish(model, special=load_tokenizer(backbone) if source.decoder else None)
     if tie_weights:
         warm_start.tie(model, backbone=backbone, equal=weights)
-    # from_pretrained returns a model in eval mode and Lightning would keep it there, so that
-    # dropout never worked.
+    # from_pretrained returns a model in eval mode, in which Lightning keeps it: without dropout.
     model.train()
     return model  # type: ignore[no-any-return]
 

@@ -78,6 +78,17 @@ _electra = partial(
     cased=False,
     languages=("en",),
 )
+_albert = partial(
+    BackboneSpec,
+    kind="encoder",
+    licence="Apache-2.0",
+    max_length=512,
+    paper="arXiv:1909.11942",
+    block_class="AlbertLayer",  # one, which every layer uses again
+    lora_targets=("query", "value"),
+    cased=False,
+    languages=("en",),
+)
 _modernbert = partial(
     BackboneSpec,
     kind="encoder",
@@ -302,6 +313,25 @@ PRESETS: Final[tuple[BackboneSpec, ...]] = (
         hub_id="google/electra-large-discriminator",
         parameters=334_092_288,
         description="Strong at extractive question answering.",
+    ),
+    _albert(
+        name="albert-base-v2",
+        hub_id="albert/albert-base-v2",
+        parameters=11_683_584,
+        description="Twelve layers that share their weights: little to store, no faster than base.",
+        revision="8e2f239c5f8a2c0f253781ca60135db913e5c80c",
+    ),
+    _albert(
+        name="albert-large-v2",
+        hub_id="albert/albert-large-v2",
+        parameters=17_683_968,
+        description="Shared weights in 24 wider layers; as slow as a large model.",
+    ),
+    _albert(
+        name="albert-xxlarge-v2",
+        hub_id="albert/albert-xxlarge-v2",
+        parameters=222_595_584,
+        description="Very wide shared layers, strong at questions on texts; the slowest here.",
     ),
     _modernbert(
         name="modernbert-base",

@@ -124,13 +124,15 @@ class ClassificationTask(FineTuningTask):
         windows = torch.bincount(batch["text_of"], minlength=texts)
         return summed / windows[:, None]
 
-    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
+    def training_step(
+        self, batch: Mapping[str, Any], batch_index: int
+    ) -> Tensor | dict[str, Tensor]:
         """The loss of a batch, as the mode has it."""
         self._check(batch["labels"])
         self.objective.begin(batch, backbones.output_layer(self.net), kept=self._kept)
-        loss = self.objective.loss(self(batch), batch)
-        self.log_loss(loss)
-        return loss
+        logits = self(batch)
+        loss = self.objective.loss(logits, batch)
+        return self.training_loss(loss, self.objective.weight(batch, known=logits.shape[-1]))
 
     @cached_property
     def _kept(self) -> bool:

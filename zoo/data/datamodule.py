@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import datasets
 import numpy as np
+import torch
 from lightning import LightningDataModule
 from torchdata.stateful_dataloader import StatefulDataLoader
 
@@ -87,6 +88,8 @@ class TextDataModule(LightningDataModule):
         check_at_least("--data.batch_size", batch_size, 1)
         check_at_least("--data.num_workers", num_workers, 0)
         check_at_least("--data.seed", seed, 0)
+        #: Batches of the first epoch that were trained on before, where the loader cannot know.
+        self.begin_at = 0
         #: What the user was told about the data.
         self.notes: list[str] = []
         self.dataset = dataset
@@ -348,6 +351,14 @@ class TextDataModule(LightningDataModule):
         sampler = LengthGroupedSampler(
             self._lengths("train")[rows], batch_size=self.batch_size, seed=self.seed, rows=rows
         )
+        if self.trainer is not None:
+            # Workers read ahead before Lightning tells the epoch that a resumed run begins with.
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            epoch = progress.processed
+            sampler.set_epoch(epoch)
+            if self.begin_at:
+                sampler.load_state_dict({"epoch": epoch, "done": self.begin_at})
+                self.begin_at = 0
         return self._loader("train", sampler)
 
     def val_dataloader(self) -> StatefulDataLoader:
@@ -378,4 +389,6 @@ class TextDataModule(LightningDataModule):
             batch_size=None,  # the sampler yields whole batches
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            # Of its own: each beginning of an epoch draws from it, and a resumed run begins fewer.
+            generator=torch.Generator().manual_seed(self.seed),
         )

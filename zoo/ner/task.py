@@ -100,13 +100,14 @@ class NERTask(FineTuningTask):
         logits: Tensor = output.logits
         return logits
 
-    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
+    def training_step(
+        self, batch: Mapping[str, Any], batch_index: int
+    ) -> Tensor | dict[str, Tensor]:
         """Mean cross-entropy over the words of the batch."""
-        loss = self._loss(self(batch), batch["labels"])
-        self.log_loss(loss)
-        return loss
+        return self.training_loss(*self._loss(self(batch), batch["labels"]))
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and the number of words that it is a mean of."""
         size = logits.shape[-1]
         # Labels that only the data has cannot be learned from: the model has no output for them.
         targets = labels.masked_fill(labels >= size, IGNORED)
@@ -116,7 +117,8 @@ class NERTask(FineTuningTask):
             ignore_index=IGNORED,
             reduction="sum",
         )
-        return total / (targets != IGNORED).sum().clamp(min=1)
+        count = (targets != IGNORED).sum()
+        return total / count.clamp(min=1), count
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Count the entities of a validation batch."""
@@ -139,7 +141,7 @@ class NERTask(FineTuningTask):
                 "NERTask.from_run(FOLDER, labels=data.labels)."
             )
         words = int((batch["labels"] != IGNORED).sum())
-        loss = self._loss(logits, batch["labels"])
+        loss, _ = self._loss(logits, batch["labels"])
         self.count_loss("val" if stage == "validate" else "test", loss, words)
         documents = list(self._decode(batch, logits))
         ids = {label: index for index, label in enumerate(self.labels)}

@@ -163,11 +163,11 @@ class QATask(FineTuningTask):
         output = self.net(**{name: batch[name] for name in self.input_names})
         return output.start_logits.float(), output.end_logits.float()
 
-    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
+    def training_step(
+        self, batch: Mapping[str, Any], batch_index: int
+    ) -> Tensor | dict[str, Tensor]:
         """Mean cross-entropy of start and end over the windows of the batch."""
-        loss = self._loss(self(batch), batch)
-        self.log_loss(loss)
-        return loss
+        return self.training_loss(self._loss(self(batch), batch), len(batch["start"]))
 
     @staticmethod
     def _masked(logits: tuple[Tensor, Tensor], batch: Mapping[str, Any]) -> list[Tensor]:

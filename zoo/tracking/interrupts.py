@@ -5,25 +5,26 @@ import sys
 import threading
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 
-from zoo.tracking.run_folder import RunFolder
+from zoo.tracking.checkpoints import RunCheckpoints, resumable_here
 
 
 class GracefulInterrupt(Callback):
     """Stops after the current step on Ctrl-C, with a checkpoint to go on from.
 
     Lightning on its own drops what came after the last checkpoint, and could be stopped in the
-    middle of an optimizer step. After the last step of an epoch its validation comes first: a
-    checkpoint from within it would go on without that epoch's score. A second Ctrl-C stops at
-    once, with the checkpoint before.
+    middle of an optimizer step. A validation that follows the step comes first: a checkpoint from
+    before it would go on without its score. A second Ctrl-C stops at once, with the checkpoint
+    before. Give it to the trainer as the last callback.
 
     Args:
-        folder: The run's folder.
+        checkpoints: What writes the checkpoint; None keeps none.
     """
 
-    def __init__(self, folder: RunFolder):
-        self.folder = folder
+    def __init__(self, checkpoints: RunCheckpoints | None):
+        self.checkpoints = checkpoints
         self.asked = False
         self._previous: Any = None
 
@@ -48,14 +49,23 @@ class GracefulInterrupt(Callback):
         batch_idx: int,
     ) -> None:
         """Save and stop, if asked to."""
-        if self.asked and not trainer.is_last_batch:
-            trainer.save_checkpoint(self.folder.last_checkpoint)
+        if self._all_asked(trainer) and resumable_here(trainer):
+            if self.checkpoints is not None:
+                self.checkpoints.save(trainer)
             raise KeyboardInterrupt
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop between two epochs, if asked to: the one before is saved with its score."""
-        if self.asked:
+        if self._all_asked(trainer):
             raise KeyboardInterrupt
+
+    def _all_asked(self, trainer: Trainer) -> bool:
+        """Whether any process was asked to stop: they must do it at the same step."""
+        if trainer.world_size > 1:
+            asked = torch.tensor([int(self.asked)], device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(asked, op=torch.distributed.ReduceOp.MAX)
+            self.asked = bool(asked.item())
+        return self.asked
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave Ctrl-C as it was."""

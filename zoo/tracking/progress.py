@@ -47,6 +47,18 @@ class EpochLines(Callback):
         self._began: float | None = None
         self._losses: list[float] = []
 
+    def state_dict(self) -> dict[str, Any]:
+        """The losses of the epoch so far, for a checkpoint."""
+        return {"losses": list(self._losses)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the losses before the stop."""
+        self._losses = list(state_dict["losses"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock: an epoch that goes on in its middle does not start once more."""
+        self._began = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._began = time.perf_counter()
@@ -62,7 +74,7 @@ class EpochLines(Callback):
     ) -> None:
         """Note the loss now and then."""
         if batch_idx % LOG_EVERY == 0 or trainer.is_last_batch:
-            self._losses.append(float(outputs["loss"]))
+            self._losses.append(float(outputs.get("mean", outputs["loss"])))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line, in the first process."""

@@ -1,5 +1,6 @@
 """Keeps what a run says while it goes: scores while training, outputs of the test."""
 
+import logging
 from typing import Any
 
 import torch
@@ -7,6 +8,8 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from zoo.tracking.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 class Recorder(Callback):
@@ -20,6 +23,7 @@ class Recorder(Callback):
         self.folder = folder
         self.outputs: list[Any] = []
         self._written = 0
+        self._unwritten: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder, in the first process."""
@@ -58,7 +62,14 @@ class Recorder(Callback):
     def _write(self, trainer: Trainer, values: dict[str, Any]) -> None:
         record: dict[str, Any] = {"step": trainer.global_step, "epoch": trainer.current_epoch}
         record |= {name: float(value) for name, value in values.items() if value is not None}
-        self.folder.add_history(record)
+        self._unwritten.append(record)
+        try:
+            while self._unwritten:
+                self.folder.add_history(self._unwritten[0])
+                del self._unwritten[0]
+        except OSError as error:  # a full disk must not end a training: the next line tries again
+            if len(self._unwritten) == 1:
+                log.warning("%s: %s. The line is kept for later.", self.folder.history, error)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""

@@ -58,7 +58,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Lightning's checkpoints: the best and the last."""
+        """Lightning's checkpoints: the best, the last and the one before it."""
         return self.path / "checkpoints"
 
     @property
@@ -70,6 +70,11 @@ class RunFolder:
     def last_checkpoint(self) -> Path:
         """Where training goes on."""
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def previous_checkpoint(self) -> Path:
+        """Where training goes on if the last one is damaged."""
+        return self.checkpoints / "previous.ckpt"
 
     @property
     def model(self) -> Path:

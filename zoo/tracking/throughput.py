@@ -24,6 +24,14 @@ class Throughput(Callback):
         self.seconds = 0.0
         self._since: float | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was counted so far, for a checkpoint."""
+        return {"tokens": self.tokens, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Count on."""
+        self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
+
     @property
     def tokens_per_second(self) -> float:
         """Over the whole training so far; 0 before the first step."""

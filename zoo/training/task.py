@@ -17,6 +17,7 @@ from torchmetrics import MeanMetric
 
 from zoo import backbones
 from zoo.errors import RunError, ZooError, check_at_least
+from zoo.training.accumulation import StepMean
 from zoo.training.distributed import DistributedTask
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
 from zoo.training.sharding import clip_gradients
@@ -82,6 +83,7 @@ class FineTuningTask(DistributedTask):
             # A loss that is no number must show; "disable" would not weigh the batches.
             {split: MeanMetric(nan_strategy=math.nan) for split in ("val", "test")}
         )
+        self.step_mean = StepMean()
         self.model: PreTrainedModel | None = None
         self._given: PreTrainedModel | None = None
         self._no_weights: RunError | None = None
@@ -403,6 +405,23 @@ class FineTuningTask(DistributedTask):
         for name, value in found.items():
             key = f"{split}/{name}"
             self.log(key, value.float(), prog_bar=key == self.monitor, rank_zero_only=True)
+
+    def training_loss(
+        self, loss: torch.Tensor, count: torch.Tensor | int
+    ) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Log the loss of a training batch; what `training_step` returns.
+
+        Args:
+            loss: Mean over the batch's examples, or words, or whatever is counted.
+            count: How many there are, or the sum of their weights.
+        """
+        self.log_loss(loss)
+        weighed = self.step_mean.weighed(loss, count, self._trainer)
+        return loss if weighed is loss else {"loss": weighed, "mean": loss.detach()}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Make the loss of the step a mean over all that was counted for it."""
+        self.step_mean.finish(optimizer, self.trainer)
 
     def log_loss(self, loss: torch.Tensor) -> None:
         """Log the loss of a training step, and its learning rate."""

@@ -70,6 +70,15 @@ class Objective(nn.Module, ABC):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The training loss, mean over the texts of a batch."""
 
+    def weight(self, batch: Batch, *, known: int) -> Tensor | int:
+        """How much a batch weighs beside others: the number of texts that its loss is a mean of.
+
+        Args:
+            batch: The batch.
+            known: Labels that the model knows.
+        """
+        return len(batch["labels"])
+
     def validation_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The loss without what only training has, such as weights of classes."""
         return self.loss(logits, batch)

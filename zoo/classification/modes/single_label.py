@@ -85,6 +85,14 @@ class SingleLabel(Objective):
         weights = batch["class_weights"][gold] if self.balanced else None
         return cross_entropy(logits, gold, weights, smoothing=self.smoothing)
 
+    def weight(self, batch: Batch, *, known: int) -> Tensor:
+        """The weights of the texts whose label the model knows."""
+        gold = batch["labels"]
+        counted: Tensor = (gold < known).float()
+        if self.balanced:
+            counted = counted * batch["class_weights"][gold]
+        return counted.sum()
+
     def validation_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy."""
         return cross_entropy(logits, batch["labels"])

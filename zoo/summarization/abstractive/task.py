@@ -150,11 +150,11 @@ class SummarizationTask(SummaryTask):
         logits: Tensor = output.logits
         return logits.float()
 
-    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
+    def training_step(
+        self, batch: Mapping[str, Any], batch_index: int
+    ) -> Tensor | dict[str, Tensor]:
         """Mean cross-entropy over the target tokens of the batch, with smoothed labels."""
-        loss, _ = self._loss(batch, self.label_smoothing)
-        self.log_loss(loss)
-        return loss
+        return self.training_loss(*self._loss(batch, self.label_smoothing))
 
     def _loss(self, batch: Mapping[str, Any], label_smoothing: float) -> tuple[Tensor, int]:
         """The loss, and the number of tokens that it is a mean of."""

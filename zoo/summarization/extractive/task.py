@@ -146,11 +146,11 @@ class ExtractiveSummarizationTask(SummaryTask):
         scores: Tensor = (sums / counts.clamp(min=1))[:, :most]
         return scores
 
-    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
+    def training_step(
+        self, batch: Mapping[str, Any], batch_index: int
+    ) -> Tensor | dict[str, Tensor]:
         """Cross-entropy over the sentences of each window."""
-        loss, _ = listwise_loss(self(batch), batch)
-        self.log_loss(loss)
-        return loss
+        return self.training_loss(*listwise_loss(self(batch), batch))
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Summarize the documents that a validation batch completes."""

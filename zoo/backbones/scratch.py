@@ -1,0 +1,61 @@
+"""New models with random weights, for the tokenizer of a backbone."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from zoo.backbones.loading import (
+    check_kind,
+    load_config,
+    load_tokenizer,
+    longest_input,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Size = Literal["tiny", "mini", "small", "same"]
+
+#: Layers and width of new models.
+_SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512)}
+
+
+def new_masked_lm(backbone: str, size: Size, *, labels: Sequence[str]) -> "PreTrainedModel":
+    """A masked language model with random weights, for a backbone's tokenizer.
+
+    Args:
+        backbone: Registered name, folder or Hub id, whose tokenizer and longest input are kept.
+        size: `same` is the backbone's own shape; the others are BERTs of 2 layers of width 128
+            (`tiny`), 4 of 256 (`mini`) and 4 of 512 (`small`), as in Turc et al. 2019
+            (arXiv 1908.08962).
+        labels: The head's one label.
+
+    Raises:
+        BackboneError: The backbone cannot be found or read, or it is an encoder-decoder.
+    """
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    config = load_config(backbone)
+    check_kind(backbone, "masked-lm", config)
+    if size != "same":
+        layers, width = _SIZES[size]
+        tokenizer = load_tokenizer(backbone)
+        config = AutoConfig.for_model(
+            "bert",
+            vocab_size=max(tokenizer.get_vocab().values()) + 1,
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=width // 64,
+            intermediate_size=4 * width,
+            max_position_embeddings=longest_input(backbone),
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: index for index, label in enumerate(labels)}
+    model: PreTrainedModel = AutoModelForMaskedLM.from_config(config, dtype=torch.float32)
+    model.train()
+    return model
+
+
+__all__ = ["Size", "new_masked_lm"]
