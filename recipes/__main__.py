@@ -55,6 +55,12 @@ def _mistake(error: BaseException) -> str | None:
         if isinstance(inner, ZooError):
             return str(inner)
         inner = inner.__cause__ or inner.__context__
+    if lost(error):
+        return (
+            "Another process of this run has ended, or does not answer, so this one ends too. "
+            "The first error of all their outputs says why. Go on with --resume and the run's "
+            f"folder. ({str(error).strip().splitlines()[-1][:200]})"
+        )
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
     frames = traceback.extract_tb(error.__traceback__)
@@ -62,6 +68,16 @@ def _mistake(error: BaseException) -> str | None:
     if refused and frames and "lightning" in Path(frames[-1].filename).parts:
         return " ".join(str(error).split())
     return None
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an error is of a connection to another process of the run that broke or timed out."""
+    if not isinstance(error, RuntimeError):
+        return False
+    kind = type(error).__name__
+    said = str(error).lower()
+    broken = ("connection closed by peer", "connection reset", "broken pipe", "timed out")
+    return kind.startswith("Dist") or ("gloo" in said and any(word in said for word in broken))
 
 
 def _main(arguments: list[str]) -> int:

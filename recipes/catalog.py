@@ -14,6 +14,7 @@ DEFAULT = "sample"
 VERBS = {
     "backbones": "list the pretrained models that --model.backbone takes by name",
     "compare": "runs side by side: scores with intervals, significance, errors",
+    "consolidate": "write the model of a checkpoint, sharded or not, for everything else",
     "doctor": "look at the data of a recipe before a model is trained on it",
     "export": "a trained model to take away: transformers, ONNX or int8, with a card; to the Hub",
     "predict": "use a trained model on files or standard input",

@@ -219,6 +219,8 @@ class RecipeCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, with the callbacks of every run."""
         trainer = self.config.trainer
+        if trainer.strategy == "fsdp":
+            _check_fsdp(phase=self.phase, accelerator=str(trainer.accelerator))
         monitor, mode = self.model.monitor, self.model.monitor_mode
         self.recorder = Recorder(self.folder)
         callbacks: list[Callback] = [self.recorder, self.throughput, RandomStates()]
@@ -311,6 +313,16 @@ def _with_config(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
     return ["--config", str(config), *files, *flags]
 
 
+def _check_fsdp(*, phase: str | None, accelerator: str) -> None:
+    if accelerator == "cpu" or not torch.cuda.is_available():
+        raise ZooError("--trainer.strategy fsdp needs GPUs; fsdp2 shards on CPUs too.")
+    if phase != "fit":
+        raise ZooError(
+            "--trainer.strategy fsdp only fits: use `fit`, then `python -m recipes consolidate RUN`"
+            "; fsdp2 also tests and predicts."
+        )
+
+
 def _task_class(class_path: str) -> type[FineTuningTask]:
     from importlib import import_module
 
@@ -320,10 +332,12 @@ def _task_class(class_path: str) -> type[FineTuningTask]:
 
 
 def _checkpoint_parameters(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    # A sharded checkpoint is a folder, whose settings lie beside the shards.
+    file = path / "meta.pt" if path.is_dir() else path
+    if not file.is_file():
         raise RunError(f"--ckpt_path {path}: there is no such file.")
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        content = torch.load(file, weights_only=True, map_location="cpu", mmap=True)
         parameters: dict[str, Any] = content["hyper_parameters"]
         parameters["labels"], parameters["backbone"]
     except Exception as error:

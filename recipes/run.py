@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import yaml
+from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.states import TrainerStatus
 
 from recipes.catalog import INTERRUPTED
@@ -97,6 +98,11 @@ def _fit(cli: RecipeCLI) -> int:
         return _interrupted(cli)
     if cli.trainer.global_step == 0:
         raise RunError("Not one training step was done, so there is nothing to test or export.")
+    if isinstance(cli.trainer.strategy, FSDPStrategy):
+        # What it holds of the model after training is of no use to anything but itself.
+        command = f"{program('python')} -m recipes consolidate {shown(cli.folder.path)}"
+        _say(cli, f"\nTrained. The model of its best checkpoint:\n  {command}")
+        return 0
     _load_best(cli)
     scores = _scores_of_best(cli)
     if cli.throughput.tokens:  # a run that was finished before keeps its speed
@@ -105,9 +111,10 @@ def _fit(cli: RecipeCLI) -> int:
             "perf/peak_memory_gib": peak_memory_gib(),
             "perf/fit_seconds": time.perf_counter() - began,
         }
-    if cli.trainer.is_global_zero:
+    whole = cli.model.whole()
+    if whole is not None and cli.trainer.is_global_zero:
         metrics = cli.folder.add_metrics(scores)
-        export_model(cli.model, cli.folder.model, metadata=_metadata(cli))
+        export_model(whole, cli.folder.model, metadata=metadata_of(cli))
         if cli.phase == "fit":
             _write_page(cli, None, metrics)
             if cli.run_logger is not None:
@@ -144,14 +151,13 @@ def _interrupted(cli: RecipeCLI) -> int:
 def _load_best(cli: RecipeCLI) -> None:
     """Put the best checkpoint's weights into the task, where there is one."""
     best = cli.folder.best_checkpoint
-    damaged = why_damaged(best) if best.is_file() else None
+    damaged = why_damaged(best) if best.exists() else None
     if damaged is not None:
         cli.datamodule.note(
             f"{shown(best)} is damaged ({damaged}): the weights of the last step are taken."
         )
-    elif best.is_file():
-        checkpoint = torch.load(best, map_location="cpu", weights_only=True)
-        cli.model.load_state_dict(checkpoint["state_dict"])
+    elif best.exists():
+        cli.model.load_weights(best)
 
 
 def _scores_of_best(cli: RecipeCLI) -> dict[str, float]:
@@ -332,13 +338,14 @@ def _log_model(cli: RecipeCLI, metrics: Mapping[str, float]) -> None:
     """The model at W&B, with its scores and the data that it was made of."""
     if cli.run_logger is None:
         return
-    facts = _metadata(cli)
+    facts = metadata_of(cli)
     facts = {name: facts[name] for name in ("backbone", "recipe", "labels", "data")}
     facts |= {"task": cli.model.family, "run": cli.folder.id, "scores": dict(metrics)}
     cli.run_logger.log_model(cli.recipe.name, cli.folder.model, facts)
 
 
-def _metadata(cli: RecipeCLI) -> dict[str, Any]:
+def metadata_of(cli: RecipeCLI) -> dict[str, Any]:
+    """What an exported model says of itself in `zoo.json`."""
     origin = backbones.metadata(cli.model.backbone).get("backbone", cli.model.backbone)
     return {
         "backbone": origin,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zoo.data import batching
-from zoo.data.batching import EvaluationSampler, LengthGroupedSampler, Lengths, padded
+from zoo.data.batching import EvaluationSampler, Filler, LengthGroupedSampler, Lengths, padded
 
 World = Callable[[int, int], None]
 
@@ -115,6 +115,74 @@ def test_in_training_every_process_gets_equally_many_batches(
     assert len(alone) - len(seen) < size
 
 
+def _waited(shares: list[list[int]]) -> float:
+    """Tokens that could be read while processes wait for one of them, as a share of all."""
+    longest = sum(map(max, zip(*shares, strict=True)))
+    return longest * len(shares) / sum(map(sum, shares)) - 1
+
+
+def _real_lengths(count: int) -> Lengths:
+    """Many short texts and a few long ones, as corpora have them."""
+    drawn = np.random.default_rng(5).lognormal(3.3, 0.8, count)
+    return np.clip(drawn, 3, 512).astype(np.int64)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+@pytest.mark.parametrize("count", [2000, 10_007])
+def test_processes_get_as_many_tokens_in_an_epoch_and_about_as_many_in_a_step(
+    world: World, size: int, count: int
+) -> None:
+    lengths = _real_lengths(count)
+    sampler = LengthGroupedSampler(lengths, batch_size=16)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        shares = []
+        for rank in range(size):
+            world(rank, size)
+            shares.append([int(lengths[batch].sum()) for batch in sampler])
+        totals = [sum(share) for share in shares]
+        assert max(totals) / min(totals) <= 1.02
+        # A step takes as long as its largest batch. By chance much more would be waited for.
+        chance = np.random.default_rng(0)
+        dealt = [chance.permutation(share).tolist() for share in shares]
+        assert _waited(shares) < 0.4 * _waited(dealt)
+
+
+def test_the_share_of_a_process_begins_again_where_it_stood(world: World) -> None:
+    world(1, 2)
+    sampler = LengthGroupedSampler(_real_lengths(500), batch_size=8)
+    whole = list(sampler)
+    begun = iter(sampler)
+    first = [next(begun) for _ in range(5)]
+    again = LengthGroupedSampler(_real_lengths(500), batch_size=8)
+    again.load_state_dict(sampler.state_dict())
+    assert first + list(again) == whole
+
+
+def test_all_processes_take_as_many_batches_and_count_each_row_once(world: World) -> None:
+    lengths, documents = _documents()
+    sampler = EvaluationSampler(lengths, documents, batch_size=3)
+    counts, seen = [], []
+    for rank in range(3):
+        world(rank, 3)
+        batches = list(sampler)
+        counts += [len(batches), len(sampler)]
+        own = [batch for batch in batches if not isinstance(batch, Filler)]
+        fillers = batches[len(own) :]
+        assert all(isinstance(batch, Filler) for batch in fillers)
+        assert all(lengths[row] == lengths.min() for batch in fillers for row in batch)
+        seen += _all(own)
+    assert len(set(counts)) == 1
+    assert sorted(seen) == list(range(len(lengths)))
+
+
+def test_a_process_without_documents_keeps_in_step(world: World) -> None:
+    sampler = EvaluationSampler(np.array([5, 6]), np.array([0, 0]), batch_size=1)
+    world(1, 2)
+    assert list(sampler) == [[0], [0]]
+    assert all(isinstance(batch, Filler) for batch in sampler)
+
+
 def test_over_the_epochs_no_example_is_left_out_always(world: World) -> None:
     sampler = LengthGroupedSampler(_lengths(25), batch_size=8)
     seen: set[int] = set()
@@ -145,6 +213,7 @@ def test_evaluation_covers_every_row_once_and_keeps_documents_together(
         world(rank, size)
         batches = list(sampler)
         assert len(batches) == len(sampler)
+        batches = [batch for batch in batches if not isinstance(batch, Filler)]
         assert all(1 <= len(batch) <= 7 for batch in batches)
         rows = _all(batches)
         seen += rows
@@ -158,14 +227,6 @@ def test_evaluation_covers_every_row_once_and_keeps_documents_together(
             assert rows[first : first + len(own)] == own == sorted(own)
     assert Counter(seen) == Counter(range(len(lengths)))
     assert all(len(ranks) == 1 for ranks in homes.values())
-
-
-def test_a_process_without_documents_has_no_batches(world: World) -> None:
-    sampler = EvaluationSampler(np.array([5, 6]), np.array([0, 0]), batch_size=4)
-    world(1, 2)
-    assert (list(sampler), len(sampler)) == ([], 0)
-    world(0, 2)
-    assert (list(sampler), len(sampler)) == ([[0, 1]], 1)
 
 
 def test_evaluation_begins_with_the_longest_document() -> None:

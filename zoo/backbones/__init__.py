@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zoo.backbones.loading import (
         Head,
         ProblemType,
+        block_classes,
         head_labels,
         load_config,
         load_encoder,
@@ -39,6 +40,7 @@ __all__ = [
     "ProblemType",
     "Size",
     "TextToText",
+    "block_classes",
     "get",
     "head_labels",
     "load_config",
@@ -66,6 +68,7 @@ _LAZY = {
         (
             "Head",
             "ProblemType",
+            "block_classes",
             "head_labels",
             "load_config",
             "load_encoder",

@@ -311,6 +311,27 @@ def _config_file(folder: Path) -> dict[str, Any]:
     return config
 
 
+def block_classes(backbone: str, model: "PreTrainedModel") -> tuple[str, ...]:
+    """Class names of the blocks of a model: the unit of sharding and of activation checkpointing.
+
+    As the registry says; of a model that it does not know, as transformers says.
+    """
+    source: Source | None = resolve(backbone)
+    names: list[str] = []
+    while source is not None:
+        if source.spec is not None:
+            own = source.spec.block_class
+            names += [own] if isinstance(own, str) else own
+        source = source.decoder
+    known = {type(module).__name__ for module in model.modules()}
+    found = [name for name in names if name in known]
+    if found:
+        return tuple(dict.fromkeys(found))
+    lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
+    listed = {type(module).__name__ for one in lists for module in one}
+    return tuple(sorted(listed & set(model._no_split_modules or listed)))
+
+
 def output_layer(model: "PreTrainedModel") -> torch.nn.Linear:
     """The last linear layer of a model with a head: what gives the logits."""
     inside = {id(module) for module in model.base_model.modules()}
@@ -386,6 +407,7 @@ def quiet_transformers() -> Iterator[None]:
 __all__ = [
     "Head",
     "ProblemType",
+    "block_classes",
     "check_kind",
     "head_labels",
     "load_config",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
+import numpy as np
 import torch
 from datasets import Features, List, Value
 
@@ -315,7 +316,7 @@ class ClassificationDataModule(TextDataModule):
 
     def _encoded(self, split: Split) -> datasets.Dataset:
         features = super()._encoded(split)
-        cut = torch.tensor(features.data.column("cut").to_pylist())
+        cut = np.asarray(features.data.column("cut"))
         count = int((cut > 0).sum())
         if count:
             read = {
@@ -325,7 +326,7 @@ class ClassificationDataModule(TextDataModule):
             }[self.long_texts]
             self.note(
                 f"{count} of {len(cut)} {split} texts are longer than {self.max_length} tokens: "
-                f"{read} ({int(cut.sum()):,} tokens left out)."
+                f"{read} ({int(cut.sum(dtype=np.int64)):,} tokens left out)."
             )
         return features
 

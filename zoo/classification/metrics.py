@@ -69,6 +69,39 @@ class CalibrationError(Metric):
         ]
 
 
+class PearsonCorrelation(PearsonCorrCoef):
+    """torchmetrics' own, right also where a process counted a single text, or none."""
+
+    def compute(self) -> Tensor:
+        """The correlation of all processes' texts."""
+        if self.mean_x.numel() > 1:
+            self._merge()
+        found: Tensor = super().compute()
+        return found
+
+    def _merge(self) -> None:
+        """Statistics of all from those of each process (Chan et al. 1983, doi 10.2307/2683386).
+
+        torchmetrics takes the largest distance from a process's own mean as the scale of all: of
+        one text that is 0, and it divides by it.
+        """
+        counts = self.n_total.reshape(-1)
+        total = counts.sum()
+        means, away = {}, {}
+        for axis in ("x", "y"):
+            own = getattr(self, f"mean_{axis}").reshape(-1)
+            means[axis] = (counts * own).sum() / total.clamp(min=1)
+            away[axis] = torch.where(counts > 0, own - means[axis], 0.0)
+        for axis in ("x", "y"):
+            spread = getattr(self, f"var_{axis}").sum() + (counts * away[axis].square()).sum()
+            largest = (getattr(self, f"max_abs_dev_{axis}").reshape(-1) + away[axis].abs()).max()
+            setattr(self, f"var_{axis}", spread.reshape(1))
+            setattr(self, f"max_abs_dev_{axis}", largest.reshape(1))
+            setattr(self, f"mean_{axis}", means[axis].reshape(1))
+        together = self.corr_xy.sum() + (counts * away["x"] * away["y"]).sum()
+        self.corr_xy, self.n_total = together.reshape(1), total.reshape(1)
+
+
 def single_label_scores(labels: int, **options: Any) -> MetricCollection:
     """Accuracy, F1 in three averages and Matthews' correlation, of predicted and right label ids.
 
@@ -121,7 +154,7 @@ def regression_scores(**options: Any) -> MetricCollection:
         warnings.filterwarnings("ignore", message=".*will save all targets and predictions")
         spearman = SpearmanCorrCoef(**options)
     scores = _collection(
-        pearson=PearsonCorrCoef(**options), spearman=spearman, mae=MeanAbsoluteError(**options)
+        pearson=PearsonCorrelation(**options), spearman=spearman, mae=MeanAbsoluteError(**options)
     )
     # Sums of squares far from zero lose in float32 what tells the texts apart.
     scores.set_dtype(precise())

@@ -17,6 +17,7 @@ from zoo.classification.prediction import ClassificationPredictions, Prediction
 from zoo.errors import DataError, RunError, ZooError
 from zoo.tracking.report import TaskReport
 from zoo.training.optimization import Schedule
+from zoo.training.sharding import most_of_all
 from zoo.training.task import FineTuningTask
 
 if TYPE_CHECKING:
@@ -105,10 +106,15 @@ class ClassificationTask(FineTuningTask):
         inputs = {name: batch[name] for name in self.input_names}
         size = len(batch["input_ids"])
         at_once = size if torch.is_grad_enabled() else _WINDOWS_AT_ONCE
+        places = list(range(0, size, at_once))
+        passes = len(places)
+        if self.in_step and not torch.is_grad_enabled():
+            # A text of many windows takes several passes, in which no process may be alone.
+            passes = most_of_all(passes, batch["input_ids"].device)
         parts = [
             self.net(**{name: tensor[at : at + at_once] for name, tensor in inputs.items()}).logits
-            for at in range(0, size, at_once)
-        ]
+            for at in [*places, *[0] * (passes - len(places))]
+        ][: len(places)]
         logits = parts[0] if len(parts) == 1 else torch.cat(parts)
         texts = len(batch["example"])
         if size == texts:

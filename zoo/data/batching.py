@@ -5,14 +5,65 @@ Both samplers yield lists of row numbers and are given to the loader as its `sam
 strategy, in a notebook too, and tells them the epoch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch.distributed
 from torch.utils.data import DistributedSampler
 
-Lengths = npt.NDArray[np.int64]
+Lengths = npt.NDArray[np.integer[Any]]
+
+#: Marks a batch that counts for nothing.
+_FILLER = "filler"
+
+
+class Filler(list[int]):
+    """Rows of a batch that is computed only to keep in step with other processes."""
+
+
+def mark(batch: dict[str, Any], rows: list[int]) -> dict[str, Any]:
+    """The batch of some rows, marked where it is a filler."""
+    return {**batch, _FILLER: True} if isinstance(rows, Filler) else batch
+
+
+def is_filler(batch: Any) -> bool:
+    """Whether a batch counts for nothing."""
+    return isinstance(batch, dict) and batch.get(_FILLER, False)
+
+
+class _Batches(Sequence[list[int]]):
+    """Batches cut out of one order of rows only when they are asked for.
+
+    As lists of numbers they would take 40 bytes a row, of a million rows in every process.
+
+    Args:
+        order: All rows, those of a batch behind each other.
+        numbers: Which batches of that order these are.
+        size: Rows in a batch; the last of the order may be smaller.
+        fillers: How many fillers come after them.
+        filler: The row of those.
+    """
+
+    def __init__(
+        self, order: Lengths, numbers: Lengths, size: int, *, fillers: int = 0, filler: int = 0
+    ):
+        self._order, self._numbers, self._size = order, numbers, size
+        self._fillers, self._filler = fillers, filler
+
+    def __len__(self) -> int:
+        return len(self._numbers) + self._fillers
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        if index >= len(self._numbers):
+            if index >= len(self):
+                raise IndexError(index)
+            return Filler([self._filler])
+        at = int(self._numbers[index]) * self._size
+        return self._order[at : at + self._size].tolist()
 
 
 class _BatchSampler(DistributedSampler[list[int]]):
@@ -26,7 +77,7 @@ class _BatchSampler(DistributedSampler[list[int]]):
         self._done = 0
         self._begin_at = 0
 
-    def batches(self) -> list[list[int]]:
+    def batches(self) -> Sequence[list[int]]:
         """This process's batches of this epoch, in order."""
         raise NotImplementedError
 
@@ -60,8 +111,10 @@ class LengthGroupedSampler(_BatchSampler):
 
     Each epoch shuffles all examples, cuts them into pools of `pool` batches, sorts each pool by
     length, cuts it into batches and shuffles the batches. The last batch of an epoch may be
-    smaller. Every process gets the same number of batches: a few examples (fewer than one batch
-    per process) may be left out of an epoch when there are several processes, others each time.
+    smaller. Several processes take batches of neighbouring lengths in the same step, so that none
+    waits long for another, and are dealt them so that all get about as many tokens in an epoch.
+    Every process gets the same number of batches: a few examples (fewer than one batch per process)
+    may be left out of an epoch when there are several processes, others each time.
 
     Args:
         lengths: Tokens of each example.
@@ -82,38 +135,88 @@ class LengthGroupedSampler(_BatchSampler):
     ):
         super().__init__(seed=seed)
         self.lengths = lengths
-        self.rows = np.arange(len(lengths)) if rows is None else rows
+        self.rows = rows
         self.batch_size = batch_size
         self.pool = pool
 
-    def batches(self) -> list[list[int]]:
+    def batches(self) -> Sequence[list[int]]:
         """This process's batches of this epoch, in order."""
         rank, world = _rank_and_world()
         chance = np.random.default_rng([self.seed, self.epoch])
-        order = chance.permutation(len(self.lengths))
+        order: Lengths = chance.permutation(len(self.lengths))
         size = self.batch_size * self.pool
-        batches: list[list[int]] = []
+        tokens = np.zeros(-(-len(order) // self.batch_size), dtype=np.int64)
         for start in range(0, len(order), size):
             pool = order[start : start + size]
-            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-            batches += [
-                self.rows[pool[at : at + self.batch_size]].tolist()
-                for at in range(0, len(pool), self.batch_size)
-            ]
-        shuffled = [batches[i] for i in chance.permutation(len(batches))]
-        return shuffled[rank : len(shuffled) // world * world : world]
+            lengths = self.lengths[pool]
+            ranks = np.argsort(lengths, kind="stable")
+            pool[:] = pool[ranks]
+            first = start // self.batch_size
+            sums = np.add.reduceat(lengths[ranks], np.arange(0, len(pool), self.batch_size))
+            tokens[first : first + len(sums)] = sums
+        if self.rows is not None:
+            order = self.rows[order]
+        steps = _steps(tokens, pool=self.pool, world=world, chance=chance)
+        steps = steps[chance.permutation(len(steps))]
+        return _Batches(order, steps[:, rank], self.batch_size)
 
     def __len__(self) -> int:
         _, world = _rank_and_world()
-        size = self.batch_size * self.pool
-        full, rest = divmod(len(self.lengths), size)
-        return (full * self.pool + -(-rest // self.batch_size)) // world
+        return -(-len(self.lengths) // self.batch_size) // world
+
+
+def _steps(tokens: Lengths, *, pool: int, world: int, chance: np.random.Generator) -> Lengths:
+    """Which batches are done together, int64 `[steps, processes]`.
+
+    Args:
+        tokens: Real tokens of each batch; within a pool of batches about rising.
+        pool: Batches in a pool.
+        world: Number of processes.
+        chance: Chooses what a pool leaves over: those batches go together, and what is left over
+            of them is left out.
+    """
+    numbers = np.arange(len(tokens))
+    if world == 1:
+        return numbers[:, None]
+    groups, left = [], []
+    for start in range(0, len(tokens), pool):
+        whole, over = _split(numbers[start : start + pool], world, chance)
+        groups.append(whole)
+        left.append(over)
+    over = np.concatenate([*left, numbers[:0]])
+    groups.append(_split(over[np.argsort(tokens[over], kind="stable")], world, chance)[0])
+    return _dealt(np.concatenate(groups).reshape(-1, world), tokens)
+
+
+def _split(numbers: Lengths, world: int, chance: np.random.Generator) -> tuple[Lengths, Lengths]:
+    """As many numbers as can be shared out evenly, in order; and the others."""
+    out = np.zeros(len(numbers), dtype=bool)
+    out[chance.choice(len(numbers), len(numbers) % world, replace=False)] = True
+    return numbers[~out], numbers[out]
+
+
+def _dealt(steps: Lengths, tokens: Lengths) -> Lengths:
+    """Each step's batches in the order of processes, so that these get about as many tokens.
+
+    Where the batches of a step differ most is dealt first: the process with the fewest tokens so
+    far gets the largest. Later steps, whose batches hardly differ, even out what is left.
+    """
+    of = tokens[steps]
+    total = np.zeros(steps.shape[1], dtype=np.int64)
+    dealt = np.empty_like(steps)
+    for step in np.argsort(of.min(axis=1) - of.max(axis=1), kind="stable"):
+        fewest_first, largest_first = np.argsort(total, kind="stable"), np.argsort(-of[step])
+        dealt[step, fewest_first] = steps[step, largest_first]
+        total[fewest_first] += of[step, largest_first]
+    return dealt
 
 
 class EvaluationSampler(_BatchSampler):
     """Every example exactly once, for any number of processes, longest first.
 
-    Windows of one document go to the same process and follow each other.
+    Windows of one document go to the same process and follow each other. All processes take as many
+    steps, since a sharded model needs them all in each, and Lightning passes over the end of an
+    evaluation that has no step: those with fewer batches get fillers (of the shortest row).
 
     Args:
         lengths: Tokens of each row.
@@ -127,7 +230,7 @@ class EvaluationSampler(_BatchSampler):
         self.documents = documents
         self.batch_size = batch_size
 
-    def batches(self) -> list[list[int]]:
+    def batches(self) -> Sequence[list[int]]:
         """This process's batches, in order: documents are shared out, not batches."""
         rank, world = _rank_and_world()
         rows = np.flatnonzero(self.documents % world == rank) if world > 1 else None
@@ -137,14 +240,15 @@ class EvaluationSampler(_BatchSampler):
         longest = np.zeros(int(self.documents.max(initial=-1)) + 1, dtype=np.int64)
         np.maximum.at(longest, documents, self.lengths[rows])
         rows = rows[np.lexsort((rows, documents, -longest[documents]))]
-        return [
-            rows[at : at + self.batch_size].tolist() for at in range(0, len(rows), self.batch_size)
-        ]
+        numbers = np.arange(-(-len(rows) // self.batch_size))
+        fillers = len(self) - len(numbers)
+        shortest = int(self.lengths.argmin()) if fillers else 0
+        return _Batches(rows, numbers, self.batch_size, fillers=fillers, filler=shortest)
 
     def __len__(self) -> int:
-        rank, world = _rank_and_world()
-        rows = int(np.count_nonzero(self.documents % world == rank))
-        return -(-rows // self.batch_size)
+        _, world = _rank_and_world()
+        rows = np.bincount(self.documents % world, minlength=world)
+        return -(-int(rows.max()) // self.batch_size)
 
 
 def _rank_and_world() -> tuple[int, int]:
@@ -159,4 +263,12 @@ def padded(rows: list[list[int]], *, fill: int) -> torch.Tensor:
     return torch.tensor([row + [fill] * (width - len(row)) for row in rows], dtype=torch.long)
 
 
-__all__: list[str] = ["EvaluationSampler", "LengthGroupedSampler", "Lengths", "padded"]
+__all__: list[str] = [
+    "EvaluationSampler",
+    "Filler",
+    "LengthGroupedSampler",
+    "Lengths",
+    "is_filler",
+    "mark",
+    "padded",
+]

@@ -7,6 +7,8 @@ from typing import Any
 
 import datasets
 
+from zoo.data.batching import mark
+
 #: Rows held in memory while writing.
 CHUNK = 1000
 
@@ -50,9 +52,10 @@ class Rows:
     def __getitem__(self, rows: list[int]) -> Any:
         columns = self.table[rows]
         names = list(columns)
-        return self.collate(
+        batch = self.collate(
             [
                 dict(zip(names, values, strict=True))
                 for values in zip(*columns.values(), strict=True)
             ]
         )
+        return mark(batch, rows)

@@ -124,7 +124,7 @@ class MaskedLMTask(FineTuningTask):
         saved = checkpoint["hyper_parameters"].get("from_scratch")
         if saved != self.from_scratch:
             self.from_scratch = saved
-            self.model = self._load(self.labels, weights=False)
+            self.model = self._built(self.labels, weights=False)
 
     @cached_property
     def _mask(self) -> int:

@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 import datasets
 import numpy as np
+import pyarrow.compute as pc
 from datasets import Features, List, Value
 
 from zoo.data.batching import Lengths
 from zoo.data.datamodule import HELD_OUT, HELD_OUT_SEED, TextDataModule
 from zoo.data.sources import Sources, Split
-from zoo.data.tables import write_table
+from zoo.data.tables import CHUNK, write_table
 from zoo.errors import DataError
 from zoo.qa.baselines import choose_rule, longest_match_scores, null_scores
 from zoo.qa.encoding import Fit, Layout, encode_questions
@@ -281,7 +282,8 @@ class QADataModule(TextDataModule):
         # Training needs no characters, and its cache is half as large without.
         self._with_offsets = split != "train"
         features = super()._encoded(split)
-        fits = Counter(fit for row in features.data.column("fits").to_pylist() for fit in row)
+        counted = pc.value_counts(pc.list_flatten(features.data.column("fits"))).to_pylist()
+        fits = Counter({one["values"]: one["counts"] for one in counted})
         answers = sum(fits.values())
         for fit, what in _MISFITS.items():
             if fits[fit]:
@@ -304,7 +306,10 @@ class QADataModule(TextDataModule):
         rows = super().training_rows()
         if self.empty_windows == 1:
             return rows
-        answered = np.array([bool(texts) for texts in self.examples("train")["answers"][:]])
+        answers = self.examples("train").select_columns(["answers"]).with_format("arrow")
+        answered = np.concatenate(
+            [np.asarray(pc.list_value_length(part["answers"])) > 0 for part in answers.iter(CHUNK)]
+        )
         example, end = (np.asarray(features.data.column(name)) for name in ("example", "end"))
         empty = rows[(end == 0) & answered[example]]
         chance = np.random.default_rng(HELD_OUT_SEED)

@@ -27,6 +27,8 @@ def quiet() -> None:
         ".*set_vital.*",
         "Be aware that when using `ckpt_path`",
         "Checkpoint directory .* exists and is not empty",
+        # Of logits, which no task changes in place.
+        "FSDP2-wrapped module .* returned a view tensor",
     ):
         warnings.filterwarnings("ignore", message=message)
     from datasets import disable_progress_bars

@@ -127,8 +127,13 @@ def choose_run_folder(*, task: str, recipe: str, chosen: str | None) -> RunFolde
         RunError: The chosen folder is a file, or holds another run.
     """
     inherited = os.environ.get(ENVIRONMENT)
-    if inherited and int(os.environ.get("LOCAL_RANK", "0")) > 0:
+    first = int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0) == 0
+    if inherited and not first:
         return RunFolder(Path(inherited))
+    # Processes that torchrun started inherit nothing from each other, but all know its id.
+    launch = os.environ.get("TORCHELASTIC_RUN_ID") if "RANK" in os.environ else None
+    if launch is not None and chosen and not first:
+        return RunFolder(Path(chosen).expanduser())
     if chosen is not None:
         path = Path(chosen).expanduser()
         if not chosen.strip():
@@ -146,17 +151,23 @@ def choose_run_folder(*, task: str, recipe: str, chosen: str | None) -> RunFolde
                 "new folder."
             )
     else:
-        path = new_run_folder(task=task, recipe=recipe)
+        path = new_run_folder(task=task, recipe=recipe, launch=launch)
+        if launch is not None and first and path.exists():
+            raise RunError(f"{path} exists: give this start another RUN_ID, or a --run_dir.")
     os.environ[ENVIRONMENT] = str(path.resolve())
     return RunFolder(path)
 
 
-def new_run_folder(*, task: str, recipe: str, ending: str = "") -> Path:
-    """A folder that is not there yet, named after recipe and time; nothing is made on disk."""
+def new_run_folder(*, task: str, recipe: str, ending: str = "", launch: str | None = None) -> Path:
+    """A folder that is not there yet, named after recipe and time; nothing is made on disk.
+
+    Processes that were launched together name it after their launch, and may find it there.
+    """
     slug = re.sub(r"[^a-zA-Z0-9.]+", "-", recipe).strip("-") or "run"
-    base = Path("runs") / task / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}{ending}"
+    when = re.sub(r"[^a-zA-Z0-9.-]+", "-", launch or time.strftime("%Y%m%d-%H%M%S"))
+    base = Path("runs") / task / f"{slug}-{when}{ending}"
     path, number = base, 2
-    while path.exists():
+    while launch is None and path.exists():
         path = base.with_name(f"{base.name}-{number}")
         number += 1
     return path

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
-from lightning import LightningModule
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import GradClipAlgorithmType
@@ -19,7 +18,9 @@ from torchmetrics import MeanMetric
 from zoo import backbones
 from zoo.errors import RunError, ZooError, check_at_least
 from zoo.training.accumulation import StepMean
+from zoo.training.distributed import DistributedTask
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
+from zoo.training.sharding import clip_gradients
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from zoo.tracking.report import TaskReport
 
 
-class FineTuningTask(LightningModule):
+class FineTuningTask(DistributedTask):
     """A pretrained backbone with the head of a task family, fine-tuned with AdamW.
 
     The model is built when training or testing begins (`configure_model`), so that a strategy can
@@ -156,7 +157,7 @@ class FineTuningTask(LightningModule):
     on_predict_start = on_validation_start
 
     def _new_model(self, *, weights: bool) -> "PreTrainedModel":
-        return self._load(self.labels, weights=weights)
+        return self._built(self.labels, weights=weights)
 
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
         return backbones.load_model(self.backbone, self.head, labels=labels, weights=weights)
@@ -175,7 +176,7 @@ class FineTuningTask(LightningModule):
                 f"The head in {self.backbone} knows the labels {', '.join(had)}, but the task was "
                 f"given {', '.join(self.labels)}."
             )
-        return self._load(had) if self._given is None else self._given
+        return self._built(had) if self._given is None else self._given
 
     def use(self, model: "PreTrainedModel") -> None:
         """Predict and test with a model that is built already, such as one of another runtime.
@@ -197,9 +198,10 @@ class FineTuningTask(LightningModule):
                 f"{', '.join(self.labels)}."
             )
         self._no_weights = None
-        self._require_shared(checkpoint["state_dict"])
+        # Of a folder of shards the weights are read elsewhere.
+        self._require_shared(checkpoint.get("state_dict", {}))
         if self.model is not None and self.model.config.num_labels != len(labels):
-            self.model = self._load(list(labels), weights=False)
+            self.model = self._built(list(labels), weights=False)
 
     def _require_shared(self, state: Mapping[str, Any]) -> None:
         """Refuse weights that would change the encoder under other tasks."""
@@ -354,7 +356,12 @@ class FineTuningTask(LightningModule):
         float16 scales the gradients.
         """
         plugin = self.trainer.precision_plugin
-        if isinstance(plugin, MixedPrecision) and plugin.scaler is None:
+        if self.in_step and (gradient_clip_algorithm or "norm") == "norm":
+            if gradient_clip_val:
+                # The optimizer's: what the modules hold may be gathered for a forward pass.
+                groups = optimizer.param_groups
+                clip_gradients([p for group in groups for p in group["params"]], gradient_clip_val)
+        elif isinstance(plugin, MixedPrecision) and plugin.scaler is None:
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val or 0.0, algorithm)
         else:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -55,7 +56,7 @@ class Regression(Objective):
     @staticmethod
     def constants(rows: Iterable[Sequence[str]], labels: Sequence[str]) -> dict[str, Tensor]:
         """`scale`, float `[2]`: mean and standard deviation of train."""
-        values = torch.tensor([float(row[0]) for row in rows], dtype=torch.double)
+        values = torch.from_numpy(np.fromiter((float(row[0]) for row in rows), dtype=np.float64))
         if not len(values):
             return {"scale": torch.tensor([0.0, 1.0])}
         mean, spread = values.mean(), values.std(correction=0)
@@ -71,8 +72,9 @@ class Regression(Objective):
         mean, spread = batch["scale"].unbind()
         if kept and float(self.mean) == 0 and float(self.spread) == 1:
             with torch.no_grad():
-                output.weight.div_(spread)
-                output.bias.sub_(mean).div_(spread)
+                # Plain numbers: the weights may be this process's share alone.
+                output.weight.div_(float(spread))
+                output.bias.sub_(float(mean)).div_(float(spread))
         self.mean.copy_(mean)
         self.spread.copy_(spread)
         self.unit.copy_(spread)

@@ -213,13 +213,14 @@ def greedy(config: "GenerationConfig") -> "GenerationConfig":
 
 
 @torch.no_grad()
-def write(net: Any, batch: Mapping[str, Any], *, beams: bool) -> Tensor:
+def write(net: Any, batch: Mapping[str, Any], *, beams: bool, in_step: bool = False) -> Tensor:
     """Summaries as token ids, int64 `[texts, longest]`, padded on the right.
 
     Args:
         net: An encoder-decoder.
         batch: `input_ids` and `attention_mask`.
         beams: Whether to search with as many beams as the settings say; else greedily.
+        in_step: Whether to go on until all processes have written the last token of theirs.
     """
     config = net.generation_config if beams else greedy(net.generation_config)
     with backbones.quiet_transformers():
@@ -227,6 +228,7 @@ def write(net: Any, batch: Mapping[str, Any], *, beams: bool) -> Tensor:
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
             generation_config=config,
+            synced_gpus=in_step,
         )
     return found
 

@@ -181,6 +181,14 @@ class SummarizationTask(SummaryTask):
         """Summaries of a batch, written with beams."""
         return self._written(batch, beams=True)
 
+    def keep_in_step(
+        self, batch: Mapping[str, Any], split: Literal["val", "test", "predict"]
+    ) -> None:
+        """Read and write as the other processes do, and count nothing."""
+        if split != "predict":
+            self(batch)
+        self._written(batch, beams=split != "val")
+
     def _evaluate(
         self, batch: Mapping[str, Any], split: Literal["val", "test"]
     ) -> list[ScoredSummary]:
@@ -207,7 +215,7 @@ class SummarizationTask(SummaryTask):
 
     def _written(self, batch: Mapping[str, Any], *, beams: bool) -> list[str]:
         """A summary for each text; the empty one where there is nothing to read."""
-        ids = write(self.net, batch, beams=beams)
+        ids = write(self.net, batch, beams=beams, in_step=self.in_step)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         # A model writes something even of nothing.
         return [
