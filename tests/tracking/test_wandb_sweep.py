@@ -102,7 +102,7 @@ def test_the_file_of_a_task_is_one_that_wandb_and_a_local_search_both_take(task:
     assert (ROOT / content["program"]).is_file()
     space = read_space(path)
     assert space.metric.startswith("val/")
-    assert space.maximize
+    assert space.maximize == (not space.metric.endswith("loss"))
     assert "model.learning_rate" in space.parameters
 
 
@@ -123,6 +123,7 @@ def test_every_parameter_of_a_sweep_is_a_setting_of_the_recipe(
         task, [*flags, f"--model.backbone={tiny('bert')}", "--trainer.logger=false"]
     )
     assert recipe.model.monitor == space.metric
+    assert recipe.model.monitor_mode == ("max" if space.maximize else "min")
     assert recipe.model.learning_rate == float(given["model.learning_rate"])
     assert recipe.datamodule.batch_size == int(given["data.batch_size"])
     assert recipe.trainer.max_epochs == int(space.fixed["trainer.max_epochs"])
