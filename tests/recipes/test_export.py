@@ -134,9 +134,11 @@ def test_an_export_of_each_task_is_the_same_model_and_int8_says_what_it_loses(
     assert found["logits"]["examples"] == parity["examples"] > 10
     assert found["same_predictions"] == parity["examples"]
     # The test of the run itself is the oracle: the graph goes through all of it.
+    # A correlation of hardly trained, nearly constant predictions turns on their last digits.
+    close = 1e-3 if kind == "regression" else 1e-4
     for scores in (parity["models"]["torch"]["scores"], found["scores"]):
         for name, value in scores.items():
-            assert value == pytest.approx(metrics[name], abs=1e-3, rel=1e-3), name
+            assert value == pytest.approx(metrics[name], abs=close, rel=close), name
     lengths = {one["length"] for one in parity["latency"]}
     assert len(parity["latency"]) == 2 * len(lengths)
     header = header_of(folder / "README.md")
