@@ -118,7 +118,7 @@ def test_in_training_every_process_gets_equally_many_batches(
 def _waited(shares: list[list[int]]) -> float:
     """Tokens that could be read while processes wait for one of them, as a share of all."""
     longest = sum(map(max, zip(*shares, strict=True)))
-    return longest * len(shares) / sum(map(sum, shares)) - 1
+    return float(longest * len(shares) / sum(map(sum, shares)) - 1)
 
 
 def _real_lengths(count: int) -> Lengths:
