@@ -93,10 +93,15 @@ class Watch(Callback):
     ) -> None:
         self.losses.append(float(outputs["loss"]))
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
-    ) -> None:
-        self.norms.append(_norm(optimizer))
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        clip: Any = pl_module.configure_gradient_clipping
+
+        def watched(optimizer: Any, *arguments: Any, **options: Any) -> None:
+            # Not in a hook before: the task has scaled the gradient by then.
+            self.norms.append(_norm(optimizer))
+            clip(optimizer, *arguments, **options)
+
+        pl_module.configure_gradient_clipping = watched  # type: ignore[method-assign]
 
     def on_before_zero_grad(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Any

@@ -15,7 +15,7 @@ from torch.utils.data import DistributedSampler
 
 Lengths = npt.NDArray[np.integer[Any]]
 
-#: Marks a batch that counts for nothing.
+#: The key that marks a batch that counts for nothing; tasks leave its step out.
 _FILLER = "filler"
 
 
@@ -26,11 +26,6 @@ class Filler(list[int]):
 def mark(batch: dict[str, Any], rows: list[int]) -> dict[str, Any]:
     """The batch of some rows, marked where it is a filler."""
     return {**batch, _FILLER: True} if isinstance(rows, Filler) else batch
-
-
-def is_filler(batch: Any) -> bool:
-    """Whether a batch counts for nothing."""
-    return isinstance(batch, dict) and batch.get(_FILLER, False)
 
 
 class _Batches(Sequence[list[int]]):
@@ -268,7 +263,6 @@ __all__: list[str] = [
     "Filler",
     "LengthGroupedSampler",
     "Lengths",
-    "is_filler",
     "mark",
     "padded",
 ]

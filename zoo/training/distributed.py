@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from lightning import LightningModule
 
 from zoo import backbones
-from zoo.data.batching import is_filler
 from zoo.errors import RunError
 from zoo.training.sharding import (
     is_sharded,
@@ -127,7 +126,8 @@ def _without_fillers(
 ) -> Callable[..., Any]:
     @wraps(step)
     def counted(task: DistributedTask, batch: Any, *arguments: Any) -> Any:
-        if not is_filler(batch):
+        # `zoo.data` marks what is there only for the processes to take as many steps.
+        if not (isinstance(batch, dict) and batch.get("filler", False)):
             return step(task, batch, *arguments)
         if task.in_step:
             task.keep_in_step(batch, split)

@@ -184,16 +184,26 @@ class FSDP2Strategy(ModelParallelStrategy):
                 self._load_optimizer(optimizer, state)
 
     def _load_optimizer(self, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-        from lightning.fabric.strategies.model_parallel import _rekey_optimizer_state_if_needed
         from torch.distributed.checkpoint.state_dict import (
             StateDictOptions,
             set_optimizer_state_dict,
         )
 
+        # A file numbers parameters by the optimizer's groups, in its own order or, if it is of a
+        # sharded run, in the model's: as in torch's own loading, only their place in the groups
+        # tells which is which.
+        names = {id(own): name for name, own in self._module.named_parameters()}
+        numbers: dict[Any, str] = {}
+        groups = []
+        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+            named = [names[id(one)] for one in own["params"]]
+            numbers |= dict(zip(saved["params"], named, strict=True))
+            groups.append({**saved, "params": named})
+        values = {numbers[number]: value for number, value in state["state"].items()}
         set_optimizer_state_dict(
             self._module,
             optimizer,
-            optim_state_dict=_rekey_optimizer_state_if_needed(dict(state), self._module),
+            optim_state_dict={"state": values, "param_groups": groups},
             options=StateDictOptions(full_state_dict=True),
         )
 
