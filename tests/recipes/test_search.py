@@ -94,7 +94,7 @@ def test_a_search_keeps_the_best_model_and_goes_further_when_asked(
 def test_a_search_that_was_stopped_goes_on_with_the_trial_that_was_running(
     flags: list[str],
 ) -> None:
-    long = [*flags, "--trainer.max_epochs=60"]
+    long = [*flags, "--trainer.max_epochs=300"]
     command = [sys.executable, "-m", "recipes", "search", "ner", "--trials=1", *long]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ

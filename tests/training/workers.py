@@ -100,6 +100,8 @@ def _worker(
     folder: Path,
 ) -> None:
     os.environ.update(environment)
+    # Left by an earlier test of this process, it would seed all processes alike.
+    os.environ.pop("PL_GLOBAL_SEED", None)
     os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
     import torch
 
