@@ -94,10 +94,16 @@ def test_a_search_keeps_the_best_model_and_goes_further_when_asked(
 def test_a_search_that_was_stopped_goes_on_with_the_trial_that_was_running(
     flags: list[str],
 ) -> None:
-    long = [*flags, "--trainer.max_epochs=300"]
+    long = [*flags, "--trainer.max_epochs=100"]
     command = [sys.executable, "-m", "recipes", "search", "ner", "--trials=1", *long]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ,
+        # A shell starts what runs in its background with this signal ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 240
     while not list(Path("runs/ner").glob("search-*/trial-000/checkpoints/last.ckpt")):
