@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from zoo.backbones.loading import (
         Head,
         ProblemType,
-        block_classes,
         head_labels,
         load_config,
         load_encoder,
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
         load_tokenizer,
         longest_input,
         max_length_of,
-        output_layer,
         positions_of,
         quiet_transformers,
     )
+    from zoo.backbones.parts import block_classes, output_layer
     from zoo.backbones.scratch import Size, new_masked_lm
     from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
@@ -68,7 +67,6 @@ _LAZY = {
         (
             "Head",
             "ProblemType",
-            "block_classes",
             "head_labels",
             "load_config",
             "load_encoder",
@@ -76,7 +74,6 @@ _LAZY = {
             "load_tokenizer",
             "longest_input",
             "max_length_of",
-            "output_layer",
             "positions_of",
             "quiet_transformers",
         ),
@@ -85,6 +82,7 @@ _LAZY = {
     **dict.fromkeys(
         ("METADATA_FILE", "metadata", "model_folder", "resolve"), "zoo.backbones.sources"
     ),
+    **dict.fromkeys(("block_classes", "output_layer"), "zoo.backbones.parts"),
     **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
     "put_on_encoder": "zoo.backbones.sharing",

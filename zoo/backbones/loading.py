@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from zoo.backbones import warm_start
+from zoo.backbones.parts import head_layers
 from zoo.backbones.sources import Source, metadata, resolve
 from zoo.backbones.spaces import lead_with_space
 from zoo.errors import BackboneError
@@ -311,49 +312,12 @@ def _config_file(folder: Path) -> dict[str, Any]:
     return config
 
 
-def block_classes(backbone: str, model: "PreTrainedModel") -> tuple[str, ...]:
-    """Class names of the blocks of a model: the unit of sharding and of activation checkpointing.
-
-    As the registry says; of a model that it does not know, as transformers says.
-    """
-    source: Source | None = resolve(backbone)
-    names: list[str] = []
-    while source is not None:
-        if source.spec is not None:
-            own = source.spec.block_class
-            names += [own] if isinstance(own, str) else own
-        source = source.decoder
-    known = {type(module).__name__ for module in model.modules()}
-    found = [name for name in names if name in known]
-    if found:
-        return tuple(dict.fromkeys(found))
-    lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
-    listed = {type(module).__name__ for one in lists for module in one}
-    return tuple(sorted(listed & set(model._no_split_modules or listed)))
-
-
-def output_layer(model: "PreTrainedModel") -> torch.nn.Linear:
-    """The last linear layer of a model with a head: what gives the logits."""
-    inside = {id(module) for module in model.base_model.modules()}
-    layers = [
-        module
-        for module in model.modules()
-        if isinstance(module, torch.nn.Linear) and id(module) not in inside
-    ]
-    return layers[-1]
-
-
 def _renew_head(model: "PreTrainedModel") -> None:
     # A head of the same size but other labels loads without a mismatch: draw it anew all the same.
-    body = model.base_model
-    inside = {id(module) for module in body.modules()}
-    for module in model.modules():
-        if isinstance(module, torch.nn.Linear) and id(module) not in inside:
-            torch.nn.init.normal_(
-                module.weight, std=getattr(model.config, "initializer_range", 0.02)
-            )
-            if module.bias is not None:
-                torch.nn.init.zeros_(module.bias)
+    for layer in head_layers(model):
+        torch.nn.init.normal_(layer.weight, std=getattr(model.config, "initializer_range", 0.02))
+        if layer.bias is not None:
+            torch.nn.init.zeros_(layer.bias)
 
 
 def _load(auto_class: Any, source: Source, **options: Any) -> Any:
@@ -407,7 +371,6 @@ def quiet_transformers() -> Iterator[None]:
 __all__ = [
     "Head",
     "ProblemType",
-    "block_classes",
     "check_kind",
     "head_labels",
     "load_config",
@@ -416,7 +379,6 @@ __all__ = [
     "load_tokenizer",
     "longest_input",
     "max_length_of",
-    "output_layer",
     "positions_of",
     "quiet_transformers",
 ]

@@ -1,0 +1,46 @@
+"""Parts of a model that is in memory: its blocks, and the layers of its head."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from zoo.backbones.sources import Source, resolve
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def block_classes(backbone: str, model: "PreTrainedModel") -> tuple[str, ...]:
+    """Class names of the blocks of a model: the unit of sharding and of activation checkpointing.
+
+    As the registry says; of a model that it does not know, as transformers says.
+    """
+    source: Source | None = resolve(backbone)
+    names: list[str] = []
+    while source is not None:
+        if source.spec is not None:
+            own = source.spec.block_class
+            names += [own] if isinstance(own, str) else own
+        source = source.decoder
+    known = {type(module).__name__ for module in model.modules()}
+    found = [name for name in names if name in known]
+    if found:
+        return tuple(dict.fromkeys(found))
+    lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
+    listed = {type(module).__name__ for one in lists for module in one}
+    return tuple(sorted(listed & set(model._no_split_modules or listed)))
+
+
+def head_layers(model: "PreTrainedModel") -> list[torch.nn.Linear]:
+    """The linear layers of a model that are not of its body, in order."""
+    inside = {id(module) for module in model.base_model.modules()}
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear) and id(module) not in inside
+    ]
+
+
+def output_layer(model: "PreTrainedModel") -> torch.nn.Linear:
+    """The last linear layer of a model with a head: what gives the logits."""
+    return head_layers(model)[-1]
