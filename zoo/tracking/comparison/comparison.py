@@ -161,20 +161,10 @@ def compare(
         DataError: The predictions of a run are damaged.
     """
     records = [run.records(fields) for run in runs]
-    scored = frozenset.intersection(*(frozenset(run.test_scores) for run in runs))
-    accounts = [
-        account_of(outcomes_of, run, rows, run.labels, scored)
-        for run, rows in zip(runs, records, strict=True)
-    ]
-    require_same_test(runs, accounts, shown)
+    scored, accounts, values, warnings, known, main = tested(
+        runs, records, outcomes_of, score=score, shown=shown
+    )
     first, examples = accounts[0], len(accounts[0].asked)
-    values = [account.values() for account in accounts]
-    warnings = [
-        sentence
-        for run, account, own in zip(runs, accounts, values, strict=True)
-        for sentence in unlike_metrics(run, account, own, shown)
-    ]
-    known, main = main_score(first, values, scored, score)
     drawn = bootstrap(
         [account.scores for account in accounts], examples, resamples=resamples, seed=seed
     )
@@ -230,6 +220,55 @@ def main_score(
             f"that can be counted again from predictions; there are {', '.join(known) or 'none'}."
         )
     return known, main
+
+
+class Tested(NamedTuple):
+    """What runs that were tested on the same examples say of their tests.
+
+    Args:
+        scored: Scores that all runs counted.
+        accounts: Example by example, of each run.
+        values: Its scores.
+        warnings: Where these are not those that the run counted.
+        known: The scores that are compared.
+        main: The one that decides.
+    """
+
+    scored: frozenset[str]
+    accounts: list[Outcomes]
+    values: list[dict[str, float]]
+    warnings: list[str]
+    known: list[str]
+    main: str
+
+
+def tested(
+    runs: Sequence[RecordedRun],
+    records: Sequence[Sequence[Mapping[str, Any]]],
+    outcomes_of: OutcomesOf,
+    *,
+    score: str | None,
+    shown: Callable[[RecordedRun], str],
+) -> Tested:
+    """The tests of runs, whose predictions are `records`.
+
+    Raises:
+        RunError: They are not of the same examples, or there is no such score.
+    """
+    scored = frozenset.intersection(*(frozenset(run.test_scores) for run in runs))
+    accounts = [
+        account_of(outcomes_of, run, rows, run.labels, scored)
+        for run, rows in zip(runs, records, strict=True)
+    ]
+    require_same_test(runs, accounts, shown)
+    values = [account.values() for account in accounts]
+    warnings = [
+        sentence
+        for run, account, own in zip(runs, accounts, values, strict=True)
+        for sentence in unlike_metrics(run, account, own, shown)
+    ]
+    known, main = main_score(accounts[0], values, scored, score)
+    return Tested(scored, accounts, values, warnings, known, main)
 
 
 def account_of(

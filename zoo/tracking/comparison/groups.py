@@ -15,11 +15,8 @@ from zoo.tracking.comparison.comparison import (
     Changed,
     Difference,
     Errors,
-    account_of,
     letters,
-    main_score,
-    require_same_test,
-    unlike_metrics,
+    tested,
 )
 from zoo.tracking.comparison.outcomes import Array, Outcomes, OutcomesOf
 from zoo.tracking.comparison.resampling import Interval, bootstrap
@@ -183,18 +180,9 @@ def compare_groups(
                 f"-m recipes NAME --seeds 5 --run_dir {group.path}), or compare single runs."
             )
     runs = [run for group in groups for run in group.runs]
-    scored = frozenset.intersection(*(frozenset(run.test_scores) for run in runs))
-    accounts = [
-        account_of(outcomes_of, run, run.records(fields), run.labels, scored) for run in runs
-    ]
-    require_same_test(runs, accounts, shown)
-    values = [account.values() for account in accounts]
-    warnings = [
-        sentence
-        for run, account, own in zip(runs, accounts, values, strict=True)
-        for sentence in unlike_metrics(run, account, own, shown)
-    ]
-    known, main = main_score(accounts[0], values, scored, score)
+    _, accounts, values, warnings, known, main = tested(
+        runs, [run.records(fields) for run in runs], outcomes_of, score=score, shown=shown
+    )
     examples = len(accounts[0].asked)
     drawn = bootstrap(
         [account.scores for account in accounts], examples, resamples=resamples, seed=seed
