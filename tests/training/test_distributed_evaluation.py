@@ -155,7 +155,9 @@ def test_any_number_of_processes_finds_what_one_finds(
         scores = alone[name]["scores"]
         assert one["scores"].keys() == scores.keys(), name
         for score, value in one["scores"].items():
-            close = pytest.approx(scores[score], rel=1e-6, abs=1e-6, nan_ok=True)
+            # A correlation divides by the predictions' spread, which is small here: so is not rounding.
+            within = 1e-4 if score.endswith(("pearson", "spearman")) else 1e-6
+            close = pytest.approx(scores[score], rel=within, abs=within, nan_ok=True)
             assert value == close, (name, score)
         _alike(one["predictions"], alone[name]["predictions"], name)
 
