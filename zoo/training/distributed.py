@@ -44,6 +44,11 @@ class DistributedTask(LightningModule):
             if name in vars(cls):
                 setattr(cls, name, _without_fillers(vars(cls)[name], split))
 
+    @property
+    @abstractmethod
+    def net(self) -> "PreTrainedModel":
+        """The transformers model."""
+
     @abstractmethod
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
         """The whole model, on the CPU; without weights only its shape matters."""

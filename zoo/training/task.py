@@ -1,4 +1,4 @@
-"""The base of all tasks: builds the model, optimizes it, and finds trained weights again."""
+"""The base of all tasks: builds the model, and finds trained weights again."""
 
 import inspect
 import math
@@ -10,17 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
-from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import GradClipAlgorithmType
 from torchmetrics import MeanMetric
 
 from zoo import backbones
-from zoo.errors import RunError, ZooError, check_at_least
-from zoo.training.accumulation import StepMean
-from zoo.training.distributed import DistributedTask
-from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
-from zoo.training.sharding import clip_gradients
+from zoo.errors import RunError
+from zoo.training.optimization import Schedule
+from zoo.training.optimizing import OptimizedTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
     from zoo.tracking.report import TaskReport
 
 
-class FineTuningTask(DistributedTask):
+class FineTuningTask(OptimizedTask):
     """A pretrained backbone with the head of a task family, fine-tuned with AdamW.
 
     The model is built when training or testing begins (`configure_model`), so that a strategy can
@@ -65,25 +61,19 @@ class FineTuningTask(DistributedTask):
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
     ):
-        super().__init__()
-        for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
-            check_at_least(f"--model.{name}", value, 0)
-        if not 0 <= warmup <= 1:
-            raise ZooError(f"--model.warmup {warmup} is a share of all steps: from 0 to 1.")
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ZooError(f"--model.betas {list(betas)} must both be from 0 to below 1.")
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            schedule=schedule,
+            warmup=warmup,
+            betas=betas,
+        )
         self.backbone = backbone
         self.labels = list(labels)
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.schedule: Schedule = schedule
-        self.warmup = warmup
-        self.betas = betas
         self.losses = torch.nn.ModuleDict(
             # A loss that is no number must show; "disable" would not weigh the batches.
             {split: MeanMetric(nan_strategy=math.nan) for split in ("val", "test")}
         )
-        self.step_mean = StepMean()
         self.model: PreTrainedModel | None = None
         self._given: PreTrainedModel | None = None
         self._no_weights: RunError | None = None
@@ -322,51 +312,6 @@ class FineTuningTask(DistributedTask):
         """What `predict` takes, from a file in a format of the family's own; None if it is not."""
         return None
 
-    def configure_optimizers(self) -> Any:
-        """AdamW with warm-up and decay over all steps of the training."""
-        groups = parameter_groups(self.net, weight_decay=self.weight_decay)
-        plugin = self.trainer.precision_plugin
-        optimizer = adamw(
-            groups,
-            learning_rate=self.learning_rate,
-            betas=self.betas,
-            # Scaled gradients are unscaled inside a fused step, which is too late to clip them.
-            fused=getattr(plugin, "scaler", None) is None,
-        )
-        schedule = scheduler(
-            optimizer,
-            schedule=self.schedule,
-            warmup=self.warmup,
-            total_steps=lambda: self.trainer.estimated_stepping_batches,
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip as asked for, under bf16 too.
-
-        Lightning refuses to clip for a fused optimizer under any mixed precision, though only
-        float16 scales the gradients.
-        """
-        plugin = self.trainer.precision_plugin
-        if self.in_step and (gradient_clip_algorithm or "norm") == "norm":
-            if gradient_clip_val:
-                # The optimizer's: what the modules hold may be gathered for a forward pass.
-                groups = optimizer.param_groups
-                clip_gradients([p for group in groups for p in group["params"]], gradient_clip_val)
-        elif isinstance(plugin, MixedPrecision) and plugin.scaler is None:
-            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
-            Precision.clip_gradients(plugin, optimizer, gradient_clip_val or 0.0, algorithm)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-
     @property
     def calibration(self) -> dict[str, Any]:
         """What was fitted on validation beside the weights, such as thresholds: plain data.
@@ -405,27 +350,3 @@ class FineTuningTask(DistributedTask):
         for name, value in found.items():
             key = f"{split}/{name}"
             self.log(key, value.float(), prog_bar=key == self.monitor, rank_zero_only=True)
-
-    def training_loss(
-        self, loss: torch.Tensor, count: torch.Tensor | int
-    ) -> torch.Tensor | dict[str, torch.Tensor]:
-        """Log the loss of a training batch; what `training_step` returns.
-
-        Args:
-            loss: Mean over the batch's examples, or words, or whatever is counted.
-            count: How many there are, or the sum of their weights.
-        """
-        self.log_loss(loss)
-        weighed = self.step_mean.weighed(loss, count, self._trainer)
-        return loss if weighed is loss else {"loss": weighed, "mean": loss.detach()}
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Make the loss of the step a mean over all that was counted for it."""
-        self.step_mean.finish(optimizer, self.trainer)
-
-    def log_loss(self, loss: torch.Tensor) -> None:
-        """Log the loss of a training step, and its learning rate."""
-        self.log("train/loss", loss, prog_bar=True, batch_size=1)
-        if self._trainer is not None and self.trainer.optimizers:
-            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-            self.log("train/lr", rate, batch_size=1)

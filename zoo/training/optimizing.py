@@ -1,0 +1,120 @@
+"""What a task does to learn: optimizer and schedule, the loss, the clipping of gradients."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
+
+from zoo.errors import ZooError, check_at_least
+from zoo.training.accumulation import StepMean
+from zoo.training.distributed import DistributedTask
+from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
+from zoo.training.sharding import clip_gradients
+
+
+class OptimizedTask(DistributedTask):
+    """A task that is trained with AdamW; the base of all tasks builds on it.
+
+    Args:
+        learning_rate: Highest learning rate, reached after the warm-up.
+        weight_decay: AdamW's, for matrices only; norms and biases have none.
+        schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
+        warmup: Share of all steps in which the learning rate rises from 0.
+        betas: AdamW's averaging of the gradient and its square.
+
+    Raises:
+        ZooError: One of them is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float,
+        weight_decay: float,
+        schedule: Schedule,
+        warmup: float,
+        betas: tuple[float, float],
+    ):
+        super().__init__()
+        for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
+            check_at_least(f"--model.{name}", value, 0)
+        if not 0 <= warmup <= 1:
+            raise ZooError(f"--model.warmup {warmup} is a share of all steps: from 0 to 1.")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ZooError(f"--model.betas {list(betas)} must both be from 0 to below 1.")
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule: Schedule = schedule
+        self.warmup = warmup
+        self.betas = betas
+        self.step_mean = StepMean()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up and decay over all steps of the training."""
+        groups = parameter_groups(self.net, weight_decay=self.weight_decay)
+        plugin = self.trainer.precision_plugin
+        optimizer = adamw(
+            groups,
+            learning_rate=self.learning_rate,
+            betas=self.betas,
+            # Scaled gradients are unscaled inside a fused step, which is too late to clip them.
+            fused=getattr(plugin, "scaler", None) is None,
+        )
+        schedule = scheduler(
+            optimizer,
+            schedule=self.schedule,
+            warmup=self.warmup,
+            total_steps=lambda: self.trainer.estimated_stepping_batches,
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as asked for, under bf16 too.
+
+        Lightning refuses to clip for a fused optimizer under any mixed precision, though only
+        float16 scales the gradients.
+        """
+        plugin = self.trainer.precision_plugin
+        if self.in_step and (gradient_clip_algorithm or "norm") == "norm":
+            if gradient_clip_val:
+                # The optimizer's: what the modules hold may be gathered for a forward pass.
+                groups = optimizer.param_groups
+                clip_gradients([p for group in groups for p in group["params"]], gradient_clip_val)
+        elif isinstance(plugin, MixedPrecision) and plugin.scaler is None:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val or 0.0, algorithm)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def training_loss(
+        self, loss: torch.Tensor, count: torch.Tensor | int
+    ) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Log the loss of a training batch; what `training_step` returns.
+
+        Args:
+            loss: Mean over the batch's examples, or words, or whatever is counted.
+            count: How many there are, or the sum of their weights.
+        """
+        self.log_loss(loss)
+        weighed = self.step_mean.weighed(loss, count, self._trainer)
+        return loss if weighed is loss else {"loss": weighed, "mean": loss.detach()}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Make the loss of the step a mean over all that was counted for it."""
+        self.step_mean.finish(optimizer, self.trainer)
+
+    def log_loss(self, loss: torch.Tensor) -> None:
+        """Log the loss of a training step, and its learning rate."""
+        self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        if self._trainer is not None and self.trainer.optimizers:
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            self.log("train/lr", rate, batch_size=1)
