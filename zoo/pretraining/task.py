@@ -58,9 +58,13 @@ class MaskedLMTask(FineTuningTask):
             shape (`same`), or a BERT that is `tiny`, `mini` or `small`. None goes on from it.
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
         mask_share: Share of tokens (or words) that training asks for, above 0 and below 1.
         whole_words: Whether all tokens of a word are chosen together in training.
     """
@@ -81,6 +85,8 @@ class MaskedLMTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.98),
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
         mask_share: float = 0.15,
         whole_words: bool = False,
     ):
@@ -93,6 +99,8 @@ class MaskedLMTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.save_hyperparameters()
         if labels != ["token"]:

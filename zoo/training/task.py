@@ -39,16 +39,17 @@ class FineTuningTask(OptimizedTask):
         labels: Labels in the order of their ids.
         learning_rate: Highest learning rate, reached after the warm-up.
         weight_decay: AdamW's, for matrices only; norms and biases have none.
-        schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises from 0.
         betas: AdamW's averaging of the gradient and its square.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
     """
 
     family: ClassVar[str]
     head: ClassVar[backbones.Head]
-    #: The score that chooses the best checkpoint, and whether `max` or `min` of it is best.
-    monitor: str
-    monitor_mode: ClassVar[str] = "max"
 
     def __init__(
         self,
@@ -60,6 +61,8 @@ class FineTuningTask(OptimizedTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
     ):
         super().__init__(
             learning_rate=learning_rate,
@@ -67,6 +70,8 @@ class FineTuningTask(OptimizedTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.backbone = backbone
         self.labels = list(labels)
@@ -347,6 +352,8 @@ class FineTuningTask(OptimizedTask):
         mean: Any = self.losses[split]
         found = {"loss": mean.compute(), **scores}
         mean.reset()
+        if split == "val":
+            self.observe({f"val/{name}": value for name, value in found.items()})
         for name, value in found.items():
             key = f"{split}/{name}"
             self.log(key, value.float(), prog_bar=key == self.monitor, rank_zero_only=True)
