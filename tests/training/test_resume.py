@@ -45,6 +45,7 @@ def fit(
         *callbacks: Callback,
         workers: int = 0,
         patience: int | None = None,
+        model: dict[str, Any] | None = None,
         **options: Any,
     ) -> tuple[Trainer, NERTask, RunCheckpoints]:
         seed_everything(3)
@@ -59,7 +60,7 @@ def fit(
             stride=8,
             num_workers=workers,
         )
-        task = NERTask(bert, labels=data.labels, learning_rate=1e-3)
+        task = NERTask(bert, labels=data.labels, learning_rate=1e-3, **(model or {}))
         run_folder = RunFolder(folder)
         checkpoints = _Copies(run_folder, monitor=task.monitor, every=Interval(steps=1))
         stopping = (
@@ -93,7 +94,8 @@ def _state(trainer: Trainer, task: NERTask, checkpoints: RunCheckpoints) -> dict
         parts |= {f"{number}.{name}": value.clone() for name, value in state.items()}
     best = torch.load(checkpoints.folder.best_checkpoint, weights_only=True)
     parts |= {f"best.{name}": value for name, value in best["state_dict"].items()}
-    rest = (trainer.global_step, checkpoints.best_score)
+    rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
+    rest = (trainer.global_step, checkpoints.best_score, *rates)
     return {**parts, "rest": torch.tensor(rest, dtype=torch.float64)}
 
 
@@ -113,6 +115,12 @@ def _different(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
         {"val_check_interval": 3, "check_val_every_n_epoch": None},
         {"limit_train_batches": 3},
         {"patience": 1, "max_epochs": 9},
+        {
+            "model": {"schedule": "plateau", "schedule_options": {"factor": 0.1}},
+            "val_check_interval": 2,
+            "limit_val_batches": 1,
+        },
+        {"model": {"schedule": "warmup_stable_decay", "layer_decay": 0.7}},
         pytest.param({"workers": 2}, marks=pytest.mark.slow),
         pytest.param({"workers": 2, "limit_train_batches": 3}, marks=pytest.mark.slow),
     ],
