@@ -79,6 +79,8 @@ class FineTuningTask(OptimizedTask):
             # A loss that is no number must show; "disable" would not weigh the batches.
             {split: MeanMetric(nan_strategy=math.nan) for split in ("val", "test")}
         )
+        #: Validation after fitting is to fit `calibration` too: other weights were put in.
+        self.recalibrating = False
         self.model: PreTrainedModel | None = None
         self._given: PreTrainedModel | None = None
         self._no_weights: RunError | None = None
@@ -332,7 +334,8 @@ class FineTuningTask(OptimizedTask):
     @property
     def calibrating(self) -> bool:
         """Whether what this validation sees is to fit what `calibration` holds."""
-        return self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        fitting = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        return fitting or self.recalibrating
 
     def count_loss(self, split: Literal["val", "test"], loss: torch.Tensor, count: int) -> None:
         """Count the loss of an evaluation batch.
