@@ -17,7 +17,7 @@ from recipes.messages import in_one_sentence
 from zoo import backbones
 from zoo.data.datamodule import TextDataModule
 from zoo.errors import RunError, ZooError, check_at_least
-from zoo.tracking.averaging import Average, AveragingCallback
+from zoo.tracking.averaging import SHARDED, Average, AveragingCallback
 from zoo.tracking.checkpoints import Interval, RunCheckpoints, newest_complete
 from zoo.tracking.console import program, shown
 from zoo.tracking.guards import FiniteLoss
@@ -280,6 +280,10 @@ class RecipeCLI(LightningCLI):
             return []
         if self.checkpoints is None:
             raise ZooError("--average needs checkpoints: leave --trainer.enable_checkpointing out.")
+        strategy = self.config.trainer.strategy
+        strategy = getattr(strategy, "class_path", strategy)
+        if any(name in str(strategy).lower() for name in ("fsdp", "modelparallel")):
+            raise ZooError(SHARDED)
         self.average = chosen.callback(self.folder.checkpoints, monitor=monitor, mode=mode)
         return [self.average]
 

@@ -25,6 +25,12 @@ LAST = 0.25
 #: How much of an exponential average is kept at each step, once it has seen enough of them.
 DECAY = 0.999
 
+#: Why some strategies cannot have an average.
+SHARDED = (
+    "--average needs processes that hold all weights: it does not work with sharded ones. Give "
+    "--trainer.strategy ddp, or leave --average out."
+)
+
 
 @dataclass(frozen=True)
 class Average:
@@ -87,10 +93,7 @@ class AveragingCallback(Callback):
             ZooError: The strategy shards them.
         """
         if isinstance(trainer.strategy, (ModelParallelStrategy, FSDPStrategy)) and stage == "fit":
-            raise ZooError(
-                "--average needs processes that hold all weights: it does not work with sharded "
-                "ones. Give --trainer.strategy ddp, or leave --average out."
-            )
+            raise ZooError(SHARDED)
 
     def weights(self, trainer: Trainer) -> dict[str, Tensor]:
         """The average by parameter names, empty if there is none; all processes must call it."""
@@ -290,4 +293,4 @@ def put_weights(module: LightningModule, weights: dict[str, Tensor]) -> None:
             parameter.copy_(weights[name].to(parameter.device, parameter.dtype))
 
 
-__all__ = ["Average", "AveragingCallback", "BestAverage", "StepAverage", "put_weights"]
+__all__ = ["SHARDED", "Average", "AveragingCallback", "BestAverage", "StepAverage", "put_weights"]
