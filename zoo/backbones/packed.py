@@ -54,7 +54,7 @@ def packed_forward(model: "PreTrainedModel", inputs: Mapping[str, Tensor]) -> "M
         The model's output. What it says of tokens is `[batch, longest, ...]`, 0 at padding.
     """
     mask = inputs.get("attention_mask")
-    if mask is None or not _INPUTS >= set(inputs) or not can_pack(model):
+    if mask is None or not set(inputs) <= _INPUTS or not can_pack(model):
         return model(**inputs)  # type: ignore[no-any-return]
     layout = layout_of(mask)
     if layout is None:

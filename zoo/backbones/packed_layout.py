@@ -1,7 +1,9 @@
 """Where each token of a padded batch lies when the padding is taken out."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ class Group:
         rows: Number of sequences.
         longest: Tokens of the longest.
         tokens: Tokens of all.
+        device: Where they are.
         index: int64 `[rows * longest]`: for each place of the padded group its token, counted from
             the group's first; padding points at the first. None where all are of one length.
         places: int64 `[tokens]`: for each token its place in the padded group.
@@ -28,10 +31,11 @@ class Group:
     rows: int
     longest: int
     tokens: int
+    device: torch.device
     index: Tensor | None = None
     places: Tensor | None = None
     mask: Tensor | None = None
-    _near: dict[int, Tensor | None] = field(default_factory=dict)
+    _cache: dict[Any, Tensor] = field(default_factory=dict)
 
     def seen(self, window: int | None) -> Tensor | None:
         """Which keys each query sees, bool and broadcast to `[rows, 1, longest, longest]`.
@@ -44,16 +48,24 @@ class Group:
         """
         if window is None or window >= self.longest - 1:
             return self.mask
-        if window not in self._near:
-            place = torch.arange(
-                self.longest, device=None if self.mask is None else self.mask.device
-            )
-            near = (place[:, None] - place).abs() <= window
-            # Padding beyond the window sees nothing otherwise, and its gradient is no number.
-            self._near[window] = (
-                near if self.mask is None else near & self.mask | (place[:, None] == place)
-            )
-        return self._near[window]
+        if window not in self._cache:
+            place = torch.arange(self.longest, device=self.device)
+            distance = (place[:, None] - place).abs()
+            near = distance <= window
+            # Padding that saw nothing at all would have weights that are no numbers.
+            self._cache[window] = near if self.mask is None else near & self.mask | (distance == 0)
+        return self._cache[window]
+
+    def bias(self, window: int | None, dtype: torch.dtype) -> Tensor | None:
+        """The same as a number to add to scores: 0, or minus infinity where a key is not seen."""
+        seen = self.seen(window)
+        if seen is None:
+            return None
+        key = (window, dtype)
+        if key not in self._cache:
+            bias = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+            self._cache[key] = bias.masked_fill_(~seen, -math.inf)
+        return self._cache[key]
 
 
 @dataclass(eq=False)
@@ -140,7 +152,7 @@ def _cuts(lengths: list[int]) -> Iterator[tuple[int, int]]:
 def _group(lengths: list[int], device: torch.device) -> Group:
     rows, longest, tokens = len(lengths), lengths[0], sum(lengths)
     if lengths[-1] == longest:
-        return Group(rows, longest, tokens)
+        return Group(rows, longest, tokens, device)
     counts = torch.tensor(lengths)
     place = torch.arange(longest)
     mask = place < counts[:, None]
@@ -149,6 +161,7 @@ def _group(lengths: list[int], device: torch.device) -> Group:
         rows,
         longest,
         tokens,
+        device,
         index.flatten().to(device),
         mask.flatten().nonzero().squeeze(1).to(device),
         mask[:, None, None].to(device),
