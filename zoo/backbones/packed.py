@@ -79,12 +79,16 @@ def packed_forward(model: "PreTrainedModel", inputs: Mapping[str, Tensor]) -> "M
 
 
 def can_pack(model: nn.Module) -> bool:
-    """Whether a model can be packed; if not, the log says so once."""
-    config: Any = getattr(model, "config", None)
-    kind = getattr(config, "model_type", None)
-    if kind in _BODIES and config._attn_implementation in ("sdpa", NAME):
+    """Whether a model can be packed; the log says once which kinds cannot."""
+    from transformers import PreTrainedModel
+
+    whole = _whole(model)
+    if not isinstance(whole, PreTrainedModel):  # such as one of another runtime
+        return False
+    kind = whole.config.model_type
+    if kind in _BODIES and whole.config._attn_implementation in ("sdpa", NAME):
         return True
-    if isinstance(kind, str) and kind not in _told:
+    if kind not in _told:
         _told.add(kind)
         log.warning("Models of the kind %s cannot be packed: their batches are padded.", kind)
     return False
