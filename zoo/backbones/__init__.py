@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         positions_of,
         quiet_transformers,
     )
+    from zoo.backbones.packed import packed_forward
     from zoo.backbones.parts import block_classes, output_layer
     from zoo.backbones.scratch import Size, new_masked_lm
     from zoo.backbones.sharing import put_on_encoder
@@ -53,6 +54,7 @@ __all__ = [
     "names",
     "new_masked_lm",
     "output_layer",
+    "packed_forward",
     "positions_of",
     "put_on_encoder",
     "quiet_transformers",
@@ -85,6 +87,7 @@ _LAZY = {
     **dict.fromkeys(("block_classes", "output_layer"), "zoo.backbones.parts"),
     **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
+    "packed_forward": "zoo.backbones.packed",
     "put_on_encoder": "zoo.backbones.sharing",
     "untied": "zoo.backbones.warm_start",
 }

@@ -54,6 +54,7 @@ class ClassificationTask(FineTuningTask):
         schedule: What follows the warm-up.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
         class_weights: `balanced` weighs texts so that all labels of train count alike; with
             several labels, so that texts with a label and without it do.
         label_smoothing: Share of the target that is spread over all labels, from 0 to below 1.
@@ -77,6 +78,7 @@ class ClassificationTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
         class_weights: Literal["none", "balanced"] = "none",
         label_smoothing: float = 0.0,
         max_length: int | None = None,
@@ -90,6 +92,7 @@ class ClassificationTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
         )
         self.save_hyperparameters()
         self.mode = mode
@@ -112,7 +115,9 @@ class ClassificationTask(FineTuningTask):
             # A text of many windows takes several passes, in which no process may be alone.
             passes = most_of_all(passes, batch["input_ids"].device)
         parts = [
-            self.net(**{name: tensor[at : at + at_once] for name, tensor in inputs.items()}).logits
+            self.outputs(
+                {name: tensor[at : at + at_once] for name, tensor in inputs.items()}
+            ).logits
             for at in [*places, *[0] * (passes - len(places))]
         ][: len(places)]
         logits = parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -55,6 +55,7 @@ class NERTask(FineTuningTask):
         schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
         max_length: Longest window in tokens in `predict`; if None the backbone's own (at most
             512), or what an exported model was trained with.
         stride: Overlap of windows in tokens in `predict`; if None 64, or what an exported model
@@ -75,6 +76,7 @@ class NERTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
         max_length: int | None = None,
         stride: int | None = None,
     ):
@@ -86,6 +88,7 @@ class NERTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
         )
         self.save_hyperparameters()
         _check_labels(labels)
@@ -96,8 +99,9 @@ class NERTask(FineTuningTask):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Logits, float `[windows, longest, labels]`."""
-        output = self.net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-        logits: Tensor = output.logits
+        logits: Tensor = self.outputs(
+            {name: batch[name] for name in ("input_ids", "attention_mask")}
+        ).logits
         return logits
 
     def training_step(

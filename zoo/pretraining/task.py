@@ -61,6 +61,7 @@ class MaskedLMTask(FineTuningTask):
         schedule: What follows the warm-up.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
         mask_share: Share of tokens (or words) that training asks for, above 0 and below 1.
         whole_words: Whether all tokens of a word are chosen together in training.
     """
@@ -81,6 +82,7 @@ class MaskedLMTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.98),
+        packed: bool = True,
         mask_share: float = 0.15,
         whole_words: bool = False,
     ):
@@ -93,6 +95,7 @@ class MaskedLMTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
         )
         self.save_hyperparameters()
         if labels != ["token"]:
@@ -136,8 +139,9 @@ class MaskedLMTask(FineTuningTask):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Logits, float `[blocks, longest, vocabulary]`."""
-        output = self.net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-        logits: Tensor = output.logits
+        logits: Tensor = self.outputs(
+            {name: batch[name] for name in ("input_ids", "attention_mask")}
+        ).logits
         return logits
 
     def training_step(

@@ -72,6 +72,7 @@ class QATask(FineTuningTask):
         schedule: What follows the warm-up.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
         max_answer_length: Longest answer in tokens; if None 30, or what an exported model was
             made with.
         n_best: Best answers that are kept of each window and of each question.
@@ -96,6 +97,7 @@ class QATask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
         max_answer_length: int | None = None,
         n_best: int = 20,
         max_length: int | None = None,
@@ -110,6 +112,7 @@ class QATask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
         )
         self.save_hyperparameters()
         if labels != ["start", "end"]:
@@ -160,7 +163,7 @@ class QATask(FineTuningTask):
 
     def forward(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Logits of start and of end, each float `[windows, longest]`."""
-        output = self.net(**{name: batch[name] for name in self.input_names})
+        output = self.outputs({name: batch[name] for name in self.input_names})
         return output.start_logits.float(), output.end_logits.float()
 
     def training_step(

@@ -42,6 +42,7 @@ class FineTuningTask(OptimizedTask):
         schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
         warmup: Share of all steps in which the learning rate rises from 0.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
     """
 
     family: ClassVar[str]
@@ -60,6 +61,7 @@ class FineTuningTask(OptimizedTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
     ):
         super().__init__(
             learning_rate=learning_rate,
@@ -69,6 +71,7 @@ class FineTuningTask(OptimizedTask):
             betas=betas,
         )
         self.backbone = backbone
+        self.packed = packed
         self.labels = list(labels)
         self.losses = torch.nn.ModuleDict(
             # A loss that is no number must show; "disable" would not weigh the batches.
@@ -91,6 +94,18 @@ class FineTuningTask(OptimizedTask):
             self.model = self._trained_model()
             self.model.eval()
         return self.model
+
+    def outputs(self, inputs: "Mapping[str, torch.Tensor]") -> Any:
+        """What the model gives for a padded batch; it is computed without the padding.
+
+        Args:
+            inputs: `input_ids`, `attention_mask` and, where the model tells two texts apart,
+                `token_type_ids`, each int64 `[batch, longest]`.
+
+        Returns:
+            The model's output. With `packed`, what it says of padding is 0.
+        """
+        return backbones.packed_forward(self.net, inputs) if self.packed else self.net(**inputs)
 
     def configure_model(self) -> None:
         """Build the model, once: Lightning calls this before fitting and again before testing."""

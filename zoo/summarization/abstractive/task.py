@@ -95,6 +95,7 @@ class SummarizationTask(SummaryTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=False,  # encoder-decoders are not
         )
         self.save_hyperparameters()
         if labels != ["summary"]:

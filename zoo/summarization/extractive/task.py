@@ -67,6 +67,7 @@ class ExtractiveSummarizationTask(SummaryTask):
         schedule: What follows the warm-up.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
         max_sentences: Most sentences of a summary.
         max_words: Most words of a summary, if limited; a sentence that goes beyond is passed over.
         block_trigrams: Whether a sentence is passed over that shares three words in a row with one
@@ -89,6 +90,7 @@ class ExtractiveSummarizationTask(SummaryTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
         max_sentences: int = 3,
         max_words: int | None = None,
         block_trigrams: bool = True,
@@ -104,6 +106,7 @@ class ExtractiveSummarizationTask(SummaryTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
         )
         self.save_hyperparameters()
         if labels != ["summary"]:
@@ -137,7 +140,7 @@ class ExtractiveSummarizationTask(SummaryTask):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Scores of the sentences, float `[windows, most]`; of no meaning where there is none."""
-        logits = self.net(**{name: batch[name] for name in self.input_names}).logits
+        logits = self.outputs({name: batch[name] for name in self.input_names}).logits
         logits, sentence_of = logits[..., 0].float(), batch["sentence_of"]
         windows, most = batch["sentence_mask"].shape
         sums, counts = logits.new_zeros(2, windows, most + 1).unbind()
