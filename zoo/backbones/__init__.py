@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from zoo.backbones.scratch import Size, new_masked_lm
     from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
+    from zoo.backbones.targets import (
+        adapter_targets,
+        head_modules,
+        head_parameters,
+        scaled_layers,
+    )
     from zoo.backbones.warm_start import untied
     from zoo.backbones.writing import TextToText, text_to_text
 
@@ -39,9 +45,12 @@ __all__ = [
     "ProblemType",
     "Size",
     "TextToText",
+    "adapter_targets",
     "block_classes",
     "get",
     "head_labels",
+    "head_modules",
+    "head_parameters",
     "load_config",
     "load_encoder",
     "load_model",
@@ -58,6 +67,7 @@ __all__ = [
     "quiet_transformers",
     "register",
     "resolve",
+    "scaled_layers",
     "text_to_text",
     "untied",
 ]
@@ -85,6 +95,10 @@ _LAZY = {
     **dict.fromkeys(("block_classes", "output_layer"), "zoo.backbones.parts"),
     **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
+    **dict.fromkeys(
+        ("adapter_targets", "head_modules", "head_parameters", "scaled_layers"),
+        "zoo.backbones.targets",
+    ),
     "put_on_encoder": "zoo.backbones.sharing",
     "untied": "zoo.backbones.warm_start",
 }

@@ -16,6 +16,7 @@ from zoo.classification.modes.choice import make_objective
 from zoo.classification.prediction import ClassificationPredictions, Prediction
 from zoo.errors import DataError, RunError, ZooError
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.sharding import most_of_all
 from zoo.training.task import FineTuningTask
@@ -54,6 +55,7 @@ class ClassificationTask(FineTuningTask):
         schedule: What follows the warm-up.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         class_weights: `balanced` weighs texts so that all labels of train count alike; with
             several labels, so that texts with a label and without it do.
         label_smoothing: Share of the target that is spread over all labels, from 0 to below 1.
@@ -77,6 +79,7 @@ class ClassificationTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        adaptation: str | Adaptation = "full",
         class_weights: Literal["none", "balanced"] = "none",
         label_smoothing: float = 0.0,
         max_length: int | None = None,
@@ -90,6 +93,7 @@ class ClassificationTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            adaptation=adaptation,
         )
         self.save_hyperparameters()
         self.mode = mode

@@ -27,6 +27,7 @@ from zoo.ner.prediction import (
 )
 from zoo.ner.report import report
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
 
@@ -55,6 +56,7 @@ class NERTask(FineTuningTask):
         schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         max_length: Longest window in tokens in `predict`; if None the backbone's own (at most
             512), or what an exported model was trained with.
         stride: Overlap of windows in tokens in `predict`; if None 64, or what an exported model
@@ -75,6 +77,7 @@ class NERTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        adaptation: str | Adaptation = "full",
         max_length: int | None = None,
         stride: int | None = None,
     ):
@@ -86,6 +89,7 @@ class NERTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            adaptation=adaptation,
         )
         self.save_hyperparameters()
         _check_labels(labels)

@@ -24,6 +24,7 @@ from zoo.pretraining.prediction import (
 )
 from zoo.pretraining.report import report
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
 
@@ -61,6 +62,7 @@ class MaskedLMTask(FineTuningTask):
         schedule: What follows the warm-up.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         mask_share: Share of tokens (or words) that training asks for, above 0 and below 1.
         whole_words: Whether all tokens of a word are chosen together in training.
     """
@@ -81,6 +83,7 @@ class MaskedLMTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.98),
+        adaptation: str | Adaptation = "full",
         mask_share: float = 0.15,
         whole_words: bool = False,
     ):
@@ -93,6 +96,7 @@ class MaskedLMTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            adaptation=adaptation,
         )
         self.save_hyperparameters()
         if labels != ["token"]:

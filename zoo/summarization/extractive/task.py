@@ -34,6 +34,7 @@ from zoo.summarization.inputs import (
 )
 from zoo.summarization.metrics import SummaryScores
 from zoo.summarization.task import SummaryTask
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class ExtractiveSummarizationTask(SummaryTask):
         schedule: What follows the warm-up.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         max_sentences: Most sentences of a summary.
         max_words: Most words of a summary, if limited; a sentence that goes beyond is passed over.
         block_trigrams: Whether a sentence is passed over that shares three words in a row with one
@@ -89,6 +91,7 @@ class ExtractiveSummarizationTask(SummaryTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        adaptation: str | Adaptation = "full",
         max_sentences: int = 3,
         max_words: int | None = None,
         block_trigrams: bool = True,
@@ -104,6 +107,7 @@ class ExtractiveSummarizationTask(SummaryTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            adaptation=adaptation,
         )
         self.save_hyperparameters()
         if labels != ["summary"]:
