@@ -50,6 +50,22 @@ def insert(model: "PreTrainedModel", tokens: int) -> None:
         model.register_forward_hook(_cut)
 
 
+def has_prompt(model: "PreTrainedModel") -> bool:
+    """Whether a model reads a prompt before its texts."""
+    return hasattr(model, PROMPT)
+
+
+def remove(model: "PreTrainedModel") -> None:
+    """Take the prompt out of a model again; in place."""
+    delattr(model, PROMPT)
+    for module in model.modules():
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            for key, hook in list(hooks.items()):
+                if hook is _cut or isinstance(hook, _Reading):
+                    del hooks[key]
+                    module._forward_pre_hooks_with_kwargs.pop(key, None)
+
+
 class _Reading:
     """Before a model reads ids: their embeddings, after those of the prompt.
 
@@ -99,4 +115,4 @@ def _cut(module: Any, arguments: tuple[Any, ...], output: Any) -> Any:
     return output
 
 
-__all__ = ["PROMPT", "insert"]
+__all__ = ["PROMPT", "has_prompt", "insert", "remove"]

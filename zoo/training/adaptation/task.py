@@ -1,8 +1,11 @@
 """A task of whose model only a part is trained."""
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,7 @@ from zoo.training.adaptation.kept import (
     frozen_names,
 )
 from zoo.training.adaptation.ranks import Ranks
+from zoo.training.adaptation.saving import read_prompt, write_adapter, write_model
 from zoo.training.adaptation.settings import ADAPTERS, Adaptation
 from zoo.training.optimizing import OptimizedTask
 from zoo.training.sharding import is_sharded
@@ -71,6 +75,7 @@ class AdaptedTask(OptimizedTask):
         # A checkpoint fills in only what was trained.
         on_meta = torch.get_default_device().type == "meta"
         model = self._load(labels, weights=weights or (partial and not on_meta))
+        read_prompt(self.backbone, model)
         return self._adapt(model) if adapt else model
 
     def _built(
@@ -127,6 +132,11 @@ class AdaptedTask(OptimizedTask):
             else:
                 freezing.train_only(model, chosen)
             if kind == "prompt":
+                if prompts.has_prompt(model):
+                    raise ZooError(
+                        f"{self.backbone} has a prompt already: train it on with --model.adaptation"
+                        " full or head, or give another backbone."
+                    )
                 prompts.insert(model, self.adaptation.virtual_tokens)
             if kind == "head":
                 done.still = freezing.body_parts(model)
@@ -146,9 +156,37 @@ class AdaptedTask(OptimizedTask):
         biases = freezing.biases_of(model, backbone=self.backbone)
         return list({id(one): one for one in [*head, *biases]}.values())
 
-    def merged(self, model: "PreTrainedModel") -> "PreTrainedModel":
-        """A model with its adapters merged into its weights, for plain transformers."""
-        return adapters.merged(model)
+    def save_adapter(self, folder: Path) -> bool:
+        """Write adapter and head alone, in peft's format; False where all is in the model itself.
+
+        Args:
+            folder: Where they go, beside the run's `model/`; what was there is replaced.
+        """
+        tuner = None if self._adapted is None else self._adapted.tuner
+        with self.exported() as model:
+            return write_adapter(model, tuner, folder, backbone=self.backbone)
+
+    def write_model(self, model: "PreTrainedModel", folder: Path) -> None:
+        """Write what `exported` gave, with its adapters merged into its weights."""
+        write_model(model, folder)
+
+    @abstractmethod
+    def exported(self) -> AbstractContextManager["PreTrainedModel"]:
+        """The model as others should see it, for the time of saving it."""
+
+    @property
+    def trained_size(self) -> dict[str, float]:
+        """How much is trained: parameters, their share of all, and megabytes of the weights."""
+        parameters = list(self.net.parameters())
+        stages = self._adapted.stages if self._adapted is not None else []
+        staged = {id(one) for stage in stages for one in stage}
+        own = [one for one in parameters if one.requires_grad or id(one) in staged]
+        count = sum(one.numel() for one in own)
+        return {
+            "trained_parameters": float(count),
+            "trained_share": count / max(1, sum(one.numel() for one in parameters)),
+            "trained_mb": sum(one.numel() * one.element_size() for one in own) / 1e6,
+        }
 
     @property
     def still_parts(self) -> list[nn.Module]:
