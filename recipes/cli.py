@@ -256,7 +256,11 @@ class RecipeCLI(LightningCLI):
                 name=os.environ.get("WANDB_NAME") or self.folder.id,
                 group=os.environ.get("WANDB_RUN_GROUP") or self.config.recipe,
                 job_type=self.phase or "fit",
-                tags=[self.model.family, _short_name(self.model.backbone), self.model.adaptation.kind],
+                tags=[
+                    self.model.family,
+                    _short_name(self.model.backbone),
+                    self.model.adaptation.kind,
+                ],
                 monitor=monitor,
                 monitor_mode=mode,
                 resume=self.config.resume is not None,

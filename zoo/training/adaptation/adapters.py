@@ -71,7 +71,9 @@ def merged(model: "PreTrainedModel") -> "PreTrainedModel":
         return model
     copy = deepcopy(model)
     adapted = [
-        (name, module) for name, module in copy.named_modules() if isinstance(module, BaseTunerLayer)
+        (name, module)
+        for name, module in copy.named_modules()
+        if isinstance(module, BaseTunerLayer)
     ]
     for name, layer in adapted:
         layer.merge(safe_merge=True)

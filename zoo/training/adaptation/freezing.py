@@ -20,14 +20,17 @@ def train_only(model: nn.Module, chosen: Iterable[nn.Parameter]) -> None:
 
 
 def body_parts(model: "PreTrainedModel") -> list[nn.Module]:
-    """The parts of a model that are not of its head, as large as they come."""
+    """The parts of a model that are not of its head, as large as they come.
+
+    What has no weights, such as the dropout before a head, belongs to neither.
+    """
     heads = backbones.head_modules(model)
     found: list[nn.Module] = []
 
     def walk(module: nn.Module, prefix: str) -> None:
         for name, child in module.named_children():
             path = f"{prefix}{name}"
-            if path in heads:
+            if path in heads or not any(True for _ in child.parameters()):
                 continue
             if any(head.startswith(f"{path}.") for head in heads):
                 walk(child, f"{path}.")

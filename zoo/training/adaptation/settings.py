@@ -6,9 +6,7 @@ from typing import Any, Literal, Self, get_args
 
 from zoo.errors import ZooError, check_at_least
 
-Kind = Literal[
-    "full", "head", "gradual", "bitfit", "lora", "dora", "adalora", "ia3", "prompt"
-]
+Kind = Literal["full", "head", "gradual", "bitfit", "lora", "dora", "adalora", "ia3", "prompt"]
 #: Kinds that put new weights into the model's layers, and can be merged into theirs.
 ADAPTERS: tuple[Kind, ...] = ("lora", "dora", "adalora", "ia3")
 #: Kinds after which all weights may be others: their checkpoints hold the whole model.
