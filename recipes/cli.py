@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from lightning import Callback, Trainer
 from jsonargparse import Namespace
+from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from recipes import catalog

@@ -114,8 +114,9 @@ def adapter_targets(
 def scaled_layers(
     backbone: str, model: "PreTrainedModel", names: Sequence[str] | None = None
 ) -> tuple[list[str], list[str]]:
-    """Layers whose output (IA3) scales, and those whose input: keys and values, and the second
-    layer of the feed-forward part.
+    """Layers whose output (IA)3 scales, and layers whose input it scales.
+
+    They are keys and values, and what narrows the feed-forward part again.
 
     Args:
         backbone: What the model is of.

@@ -84,7 +84,7 @@ def test_a_training_goes_on_from_what_was_trained_alone_to_the_same_bits(
     kind: str, make: Make, tmp_path: Path
 ) -> None:
     at = (3, 11, 17)  # 20 steps in all: while AdaLoRA takes ranks away, and after
-    adaptation = Adaptation(kind=kind, dropout=0.1)  # type: ignore[arg-type]
+    adaptation = Adaptation(kind=kind, dropout=0.1)
     first = make(adaptation)
     whole = _everything(first[0], _fit(first, _Saves(tmp_path, at)))
     for step in at:
@@ -121,7 +121,7 @@ def test_a_checkpoint_is_refused_on_other_base_weights(
     name = next(name for name in weights if name.endswith("key.weight"))
     weights[name][0, 0] += 1e-6
     save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(RunError, match="on other weights than .*other has here"):
+    with pytest.raises(RunError, match=r"on other weights than .*other has here"):
         _fit(make("lora", str(other)), resume=tmp_path / "5.ckpt")
 
 
@@ -145,7 +145,7 @@ def test_a_checkpoint_is_refused_by_another_adaptation(
 def test_the_task_of_a_checkpoint_predicts_as_the_one_that_was_trained(
     kind: str, make: Make, tmp_path: Path
 ) -> None:
-    made = make(Adaptation(kind=kind, rank=4))  # type: ignore[arg-type]
+    made = make(Adaptation(kind=kind, rank=4))
     _fit(made, _Saves(tmp_path, (20,)))
     content = torch.load(tmp_path / "20.ckpt", weights_only=True)
     other = NERTask.of_checkpoint(content)

@@ -85,11 +85,10 @@ def stages(model: "PreTrainedModel", *, backbone: str) -> list[list[nn.Parameter
     blocks = [module for module in model.modules() if type(module).__name__ in classes]
     seen: set[int] = set()
     found: list[list[nn.Parameter]] = []
-    rest = [own for own in model.parameters()]
     for stage in (
         backbones.head_parameters(model),
         *(list(block.parameters()) for block in reversed(blocks)),
-        rest,
+        list(model.parameters()),
     ):
         new = [own for own in stage if own.requires_grad and id(own) not in seen]
         seen |= {id(own) for own in new}

@@ -37,12 +37,10 @@ class Adaptation:
             those of the registry, or of an unknown architecture those of its attention.
         virtual_tokens: Learned vectors that `prompt` puts before each text.
         unfreeze_by: Share of all steps after which `gradual` trains everything.
-
-    Raises:
-        ZooError: One of them is out of its range.
     """
 
-    kind: Kind = "full"
+    #: One of `Kind`; a task refuses others in a sentence of its own.
+    kind: str = "full"
     rank: int = 8
     alpha: float | None = None
     dropout: float = 0.0
@@ -50,8 +48,14 @@ class Adaptation:
     virtual_tokens: int = 20
     unfreeze_by: float = 0.5
 
-    def __post_init__(self) -> None:
-        """Check the ranges."""
+    def checked(self) -> Self:
+        """The same, if all settings are in their ranges.
+
+        Not as it is made: who parses a command line would hide what is said then.
+
+        Raises:
+            ZooError: One is not.
+        """
         if self.kind not in get_args(Kind):
             raise ZooError(
                 f"--model.adaptation {self.kind!r} is none of {', '.join(get_args(Kind))}."
@@ -76,6 +80,7 @@ class Adaptation:
             )
         if self.targets is not None and not self.targets:
             raise ZooError("--model.adaptation.targets names no layer. Leave it out, or name some.")
+        return self
 
     @classmethod
     def of(cls, given: "str | Mapping[str, Any] | Adaptation") -> Self:
@@ -85,9 +90,9 @@ class Adaptation:
             ZooError: It is none of these, or a setting is unknown or out of its range.
         """
         if isinstance(given, cls):
-            return given
+            return given.checked()
         if isinstance(given, str):
-            return cls(kind=given)  # type: ignore[arg-type]  # checked as it is made
+            return cls(kind=given).checked()
         if not isinstance(given, Mapping):
             raise ZooError(f"--model.adaptation takes a kind or its settings, not {given!r}.")
         known = {field.name for field in fields(cls)}
@@ -97,7 +102,7 @@ class Adaptation:
                 f"--model.adaptation has no setting {', '.join(unknown)}; it has "
                 f"{', '.join(sorted(known))}."
             )
-        return cls(**given)
+        return cls(**given).checked()
 
     def plain(self) -> str | dict[str, Any]:
         """The same as plain data: the kind's name where all else is as usual."""
