@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from jsonargparse import Namespace
 from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -203,6 +204,8 @@ class RecipeCLI(LightningCLI):
             parameters = _checkpoint_parameters(Path(self.config.ckpt_path))
             model.backbone = data.backbone = parameters["backbone"]
             data.labels = list(parameters["labels"])
+            if hasattr(model, "adaptation"):
+                model.adaptation = _as_settings(parameters.get("adaptation", "full"))
             if "mode" in parameters:
                 data.mode = parameters["mode"]
             self.checkpoint = self.config.ckpt_path
@@ -253,7 +256,11 @@ class RecipeCLI(LightningCLI):
                 name=os.environ.get("WANDB_NAME") or self.folder.id,
                 group=os.environ.get("WANDB_RUN_GROUP") or self.config.recipe,
                 job_type=self.phase or "fit",
-                tags=[self.model.family, _short_name(self.model.backbone), "full"],
+                tags=[
+                    self.model.family,
+                    _short_name(self.model.backbone),
+                    self.model.adaptation.kind,
+                ],
                 monitor=monitor,
                 monitor_mode=mode,
                 resume=self.config.resume is not None,
@@ -283,6 +290,11 @@ class RecipeCLI(LightningCLI):
             config.pop(key, None)
         text: str = self.parser.dump(config, skip_none=False, skip_validation=True)
         return text
+
+
+def _as_settings(given: Any) -> Any:
+    """What a checkpoint says of an argument, as the parser has it."""
+    return Namespace(given) if isinstance(given, dict) else given
 
 
 def _short_name(backbone: str) -> str:

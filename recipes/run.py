@@ -113,8 +113,11 @@ def _fit(cli: RecipeCLI) -> int:
         }
     whole = cli.model.whole()
     if whole is not None and cli.trainer.is_global_zero:
+        if whole.adaptation.is_partial:
+            scores |= {f"perf/{name}": value for name, value in whole.trained_size.items()}
         metrics = cli.folder.add_metrics(scores)
         export_model(whole, cli.folder.model, metadata=metadata_of(cli))
+        whole.save_adapter(cli.folder.adapter)
         if cli.phase == "fit":
             _write_page(cli, None, metrics)
             if cli.run_logger is not None:
@@ -245,6 +248,7 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
         facts={
             "task": cli.model.family,
             "backbone": cli.model.backbone,
+            "adaptation": _adaptation(cli, metrics),
             "data": f"{data.sources.name} (fingerprint {data.fingerprint})",
             "examples": ", ".join(
                 f"{len(table):,} {name}" for name, table in data.splits().items()
@@ -264,6 +268,17 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
         usage=_usage(cli),
     )
     write_atomically(folder.report, page.markdown())
+
+
+def _adaptation(cli: RecipeCLI, metrics: Mapping[str, float]) -> str:
+    """What was trained of the model, in words."""
+    kind = cli.model.adaptation.kind
+    if "perf/trained_parameters" not in metrics:
+        return kind
+    return (
+        f"{kind}: {metrics['perf/trained_parameters']:,.0f} parameters trained "
+        f"({metrics['perf/trained_share']:.2%}), {metrics['perf/trained_mb']:.2f} MB"
+    )
 
 
 def _usage(cli: RecipeCLI) -> str:
@@ -292,7 +307,11 @@ def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str
     )
     folder, out = cli.folder, console()
     out.print(f"\nrun      {shown(folder.path)}/")
-    for label, path in (("report", folder.report), ("model", folder.model)):
+    for label, path in (
+        ("report", folder.report),
+        ("model", folder.model),
+        ("adapter", folder.adapter),
+    ):
         if path.exists():
             out.print(f"{label:<8} {shown(path)}")
     offline = cli.run_logger.offline_folder if cli.run_logger is not None else None

@@ -16,6 +16,7 @@ from zoo.classification.modes.choice import make_objective
 from zoo.classification.prediction import ClassificationPredictions, Prediction
 from zoo.errors import DataError, RunError, ZooError
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.sharding import most_of_all
 from zoo.training.task import FineTuningTask
@@ -55,6 +56,7 @@ class ClassificationTask(FineTuningTask):
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
         packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         class_weights: `balanced` weighs texts so that all labels of train count alike; with
             several labels, so that texts with a label and without it do.
         label_smoothing: Share of the target that is spread over all labels, from 0 to below 1.
@@ -79,6 +81,7 @@ class ClassificationTask(FineTuningTask):
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
         packed: bool = True,
+        adaptation: str | Adaptation = "full",
         class_weights: Literal["none", "balanced"] = "none",
         label_smoothing: float = 0.0,
         max_length: int | None = None,
@@ -93,6 +96,7 @@ class ClassificationTask(FineTuningTask):
             warmup=warmup,
             betas=betas,
             packed=packed,
+            adaptation=adaptation,
         )
         self.save_hyperparameters()
         self.mode = mode

@@ -27,6 +27,7 @@ from zoo.ner.prediction import (
 )
 from zoo.ner.report import report
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
 
@@ -56,6 +57,7 @@ class NERTask(FineTuningTask):
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
         packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         max_length: Longest window in tokens in `predict`; if None the backbone's own (at most
             512), or what an exported model was trained with.
         stride: Overlap of windows in tokens in `predict`; if None 64, or what an exported model
@@ -77,6 +79,7 @@ class NERTask(FineTuningTask):
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
         packed: bool = True,
+        adaptation: str | Adaptation = "full",
         max_length: int | None = None,
         stride: int | None = None,
     ):
@@ -89,6 +92,7 @@ class NERTask(FineTuningTask):
             warmup=warmup,
             betas=betas,
             packed=packed,
+            adaptation=adaptation,
         )
         self.save_hyperparameters()
         _check_labels(labels)

@@ -24,6 +24,7 @@ from zoo.pretraining.prediction import (
 )
 from zoo.pretraining.report import report
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
 
@@ -62,6 +63,7 @@ class MaskedLMTask(FineTuningTask):
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
         packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         mask_share: Share of tokens (or words) that training asks for, above 0 and below 1.
         whole_words: Whether all tokens of a word are chosen together in training.
     """
@@ -83,6 +85,7 @@ class MaskedLMTask(FineTuningTask):
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.98),
         packed: bool = True,
+        adaptation: str | Adaptation = "full",
         mask_share: float = 0.15,
         whole_words: bool = False,
     ):
@@ -96,6 +99,7 @@ class MaskedLMTask(FineTuningTask):
             warmup=warmup,
             betas=betas,
             packed=packed,
+            adaptation=adaptation,
         )
         self.save_hyperparameters()
         if labels != ["token"]:

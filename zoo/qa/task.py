@@ -38,6 +38,7 @@ from zoo.qa.windows import (
     window_row,
 )
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
 
@@ -73,6 +74,7 @@ class QATask(FineTuningTask):
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
         packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         max_answer_length: Longest answer in tokens; if None 30, or what an exported model was
             made with.
         n_best: Best answers that are kept of each window and of each question.
@@ -98,6 +100,7 @@ class QATask(FineTuningTask):
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
         packed: bool = True,
+        adaptation: str | Adaptation = "full",
         max_answer_length: int | None = None,
         n_best: int = 20,
         max_length: int | None = None,
@@ -113,6 +116,7 @@ class QATask(FineTuningTask):
             warmup=warmup,
             betas=betas,
             packed=packed,
+            adaptation=adaptation,
         )
         self.save_hyperparameters()
         if labels != ["start", "end"]:

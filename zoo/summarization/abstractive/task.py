@@ -23,6 +23,7 @@ from zoo.summarization.inputs import (
 )
 from zoo.summarization.metrics import SummaryScores
 from zoo.summarization.task import SummaryTask
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class SummarizationTask(SummaryTask):
         schedule: What follows the warm-up.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         label_smoothing: Share of each target's probability that is spread over all tokens.
         generation: Settings for writing that go before the backbone's own, such as
             `{num_beams: 4, max_new_tokens: 64}`; all are in
@@ -80,6 +82,7 @@ class SummarizationTask(SummaryTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        adaptation: str | Adaptation = "full",
         label_smoothing: float = 0.1,
         generation: dict[str, Any] | None = None,
         tie_weights: bool = False,
@@ -96,6 +99,7 @@ class SummarizationTask(SummaryTask):
             warmup=warmup,
             betas=betas,
             packed=False,  # encoder-decoders are not
+            adaptation=adaptation,
         )
         self.save_hyperparameters()
         if labels != ["summary"]:
@@ -129,6 +133,8 @@ class SummarizationTask(SummaryTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of a model that cannot write."""
         super().on_load_checkpoint(checkpoint)
+        if self.adaptation.is_partial:
+            return  # what was trained may lie elsewhere; it was checked name by name
         if not any(".decoder." in name for name in checkpoint.get("state_dict", {})):
             raise RunError(
                 "The checkpoint is of a model that is no encoder-decoder "

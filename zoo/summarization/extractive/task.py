@@ -34,6 +34,7 @@ from zoo.summarization.inputs import (
 )
 from zoo.summarization.metrics import SummaryScores
 from zoo.summarization.task import SummaryTask
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class ExtractiveSummarizationTask(SummaryTask):
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
         packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         max_sentences: Most sentences of a summary.
         max_words: Most words of a summary, if limited; a sentence that goes beyond is passed over.
         block_trigrams: Whether a sentence is passed over that shares three words in a row with one
@@ -91,6 +93,7 @@ class ExtractiveSummarizationTask(SummaryTask):
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
         packed: bool = True,
+        adaptation: str | Adaptation = "full",
         max_sentences: int = 3,
         max_words: int | None = None,
         block_trigrams: bool = True,
@@ -107,6 +110,7 @@ class ExtractiveSummarizationTask(SummaryTask):
             warmup=warmup,
             betas=betas,
             packed=packed,
+            adaptation=adaptation,
         )
         self.save_hyperparameters()
         if labels != ["summary"]:
