@@ -18,6 +18,7 @@ from recipes.messages import in_one_sentence
 from zoo import backbones
 from zoo.data.datamodule import TextDataModule
 from zoo.errors import RunError, ZooError, check_at_least
+from zoo.tracking.averaging import SHARDED, Average, AveragingCallback
 from zoo.tracking.checkpoints import Interval, RunCheckpoints, newest_complete
 from zoo.tracking.console import program, shown
 from zoo.tracking.guards import FiniteLoss
@@ -29,6 +30,7 @@ from zoo.tracking.throughput import Throughput
 from zoo.tracking.wandb_logger import RunLogger
 from zoo.training.early_stopping import PatientStopping
 from zoo.training.random_states import RandomStates
+from zoo.training.schedules import schedule_options
 from zoo.training.task import FineTuningTask
 
 log = logging.getLogger("zoo")
@@ -83,6 +85,7 @@ class RecipeCLI(LightningCLI):
         self.run_logger: RunLogger | None = None
         self.interrupt: GracefulInterrupt | None = None
         self.checkpoints: RunCheckpoints | None = None
+        self.average: AveragingCallback | None = None
         self.typed = typed
         super().__init__(
             FineTuningTask,
@@ -125,6 +128,12 @@ class RecipeCLI(LightningCLI):
             help="Stop after so many validations without a better score.",
         )
         parser.add_argument(
+            "--average",
+            type=str,
+            default="none",
+            help="Also average weights: swa, ema or best:K; kept where validation is better.",
+        )
+        parser.add_argument(
             "--log_model",
             type=bool,
             default=False,
@@ -154,6 +163,8 @@ class RecipeCLI(LightningCLI):
         config.recipe = config.recipe or self.recipe.name
         if config.early_stopping is not None:
             check_at_least("--early_stopping", config.early_stopping, 1)
+            _check_patience(config.early_stopping, config.model.init_args)
+        Average.parse(config.average)
         self.interval = Interval.parse(config.checkpoint_every)
         if self.evaluating:
             if config.resume is not None:
@@ -236,6 +247,7 @@ class RecipeCLI(LightningCLI):
                     self.folder, monitor=monitor, mode=mode, every=self.interval
                 )
                 callbacks.append(self.checkpoints)
+            callbacks += self._averaging(monitor, mode)
         if self.config.early_stopping is not None:
             patience = self.config.early_stopping
             callbacks.append(PatientStopping(monitor, mode=mode, patience=patience))
@@ -268,6 +280,19 @@ class RecipeCLI(LightningCLI):
             )
             kwargs["logger"] = self.run_logger
         return super().instantiate_trainer(**kwargs)
+
+    def _averaging(self, monitor: str, mode: str) -> list[Callback]:
+        chosen = Average.parse(self.config.average)
+        if chosen is None:
+            return []
+        if self.checkpoints is None:
+            raise ZooError("--average needs checkpoints: leave --trainer.enable_checkpointing out.")
+        strategy = self.config.trainer.strategy
+        strategy = getattr(strategy, "class_path", strategy)
+        if any(name in str(strategy).lower() for name in ("fsdp", "modelparallel")):
+            raise ZooError(SHARDED)
+        self.average = chosen.callback(self.folder.checkpoints, monitor=monitor, mode=mode)
+        return [self.average]
 
     def command(self, *words: str) -> str:
         """A command that a person can paste, for this recipe as it was typed.
@@ -323,6 +348,18 @@ def _with_config(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
             word = f"--resume={value}"
         flags.append(word)
     return ["--config", str(config), *files, *flags]
+
+
+def _check_patience(early_stopping: int, task: Any) -> None:
+    if task.get("schedule") != "plateau":
+        return
+    patience = schedule_options("plateau", task.get("schedule_options"))["patience"]
+    if early_stopping <= patience:
+        raise ZooError(
+            f"--early_stopping {early_stopping} stops the run before --model.schedule plateau has "
+            f"lowered the rate, after {patience:g} validations without a better score: give more "
+            f"than {patience:g}, best several times as many."
+        )
 
 
 def _check_fsdp(*, phase: str | None, accelerator: str) -> None:

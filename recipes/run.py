@@ -17,6 +17,7 @@ import yaml
 from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.states import TrainerStatus
 
+from recipes.averaged import keep_average
 from recipes.catalog import INTERRUPTED
 from recipes.cli import RecipeCLI
 from zoo import backbones
@@ -103,8 +104,10 @@ def _fit(cli: RecipeCLI) -> int:
         command = f"{program('python')} -m recipes consolidate {shown(cli.folder.path)}"
         _say(cli, f"\nTrained. The model of its best checkpoint:\n  {command}")
         return 0
-    _load_best(cli)
-    scores = _scores_of_best(cli)
+    scores = keep_average(cli)
+    if scores is None:
+        _load_best(cli)
+        scores = _scores_of_best(cli)
     if cli.throughput.tokens:  # a run that was finished before keeps its speed
         scores |= {
             "perf/tokens_per_second": cli.throughput.tokens_per_second,

@@ -12,6 +12,7 @@ from zoo.backbones.registry import get, names, register
 from zoo.backbones.spec import BackboneSpec
 
 if TYPE_CHECKING:
+    from zoo.backbones.depths import parameter_depths
     from zoo.backbones.loading import (
         Head,
         ProblemType,
@@ -64,6 +65,7 @@ __all__ = [
     "new_masked_lm",
     "output_layer",
     "packed_forward",
+    "parameter_depths",
     "positions_of",
     "put_on_encoder",
     "quiet_transformers",
@@ -94,6 +96,7 @@ _LAZY = {
     **dict.fromkeys(
         ("METADATA_FILE", "metadata", "model_folder", "resolve"), "zoo.backbones.sources"
     ),
+    "parameter_depths": "zoo.backbones.depths",
     **dict.fromkeys(("block_classes", "output_layer"), "zoo.backbones.parts"),
     **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
