@@ -207,7 +207,7 @@ def test_labels_are_matched_by_name_whatever_their_order(
         state[name] = state[name].flip(0)
     student.net.load_state_dict(state)
     parts = Parts()
-    trainer(callbacks=[Distillation(teacher), parts]).fit(still(student), data)
+    fit(still(student), data, Distillation(teacher), parts)
     assert data.labels == names
     assert max(parts.of["soft_loss"]) < 1e-5
 
