@@ -30,8 +30,8 @@ _MODES: dict[str, tuple[str, ...]] = {
 
 
 def write_corpus(family: str, folder: Path) -> Path:
-    """24 examples; what is to be found is always the same words."""
-    texts = [f"the {_NAMES[at % 5]} {'lazy ' * (at % 4)}dog ." for at in range(24)]
+    """12 examples; what is to be found is always the same words."""
+    texts = [f"the {_NAMES[at % 5]} {'lazy ' * (at % 4)}dog ." for at in range(12)]
     if family == "ner":
         path = folder / "x.conll"
         sentences = [

@@ -10,6 +10,7 @@ import torch
 from lightning import Callback, Trainer
 
 from tests.distillation.families import FAMILIES, data_of, student_task, teacher_of
+from tests.distillation.students import narrow
 from zoo.distillation import Distillation, DistillationSettings, student_of
 from zoo.errors import ZooError
 
@@ -26,6 +27,30 @@ def fit(trainer: MakeTrainer) -> Callable[..., None]:
         trainer(max_epochs=epochs, callbacks=list(callbacks), limit_val_batches=0).fit(task, data)
 
     return run
+
+
+def slowly(*names: str) -> list[Any]:
+    """Parameters of a test that is slow for some families."""
+    quick = ("ner", "multi_label", "regression", "qa", "extractive")
+    return [
+        name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names
+    ]
+
+
+def strange(task: Any) -> Any:
+    """The task with weights that are far from the teacher's, and without dropout."""
+    still(task)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in task.net.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return task
+
+
+def falls(losses: list[float], *, epochs: int, to: float) -> bool:
+    """Whether the mean of the last epoch is at most a share of the first one's."""
+    steps = len(losses) // epochs
+    return sum(losses[-steps:]) < to * sum(losses[:steps])
 
 
 def backbone_of(family: str, tiny: Tiny) -> str:
@@ -56,7 +81,7 @@ def still(task: Any) -> Any:
     return task
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", slowly(*FAMILIES))
 def test_a_student_equal_to_its_teacher_has_no_soft_loss_and_the_teacher_never_changes(
     family: str, tiny: Tiny, fit: Fit, tmp_path: Path
 ) -> None:
@@ -78,6 +103,7 @@ def test_a_student_equal_to_its_teacher_has_no_soft_loss_and_the_teacher_never_c
     assert student.teaching is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_soft_targets_alone_bring_a_student_near_its_teacher(
     family: str, tiny: Tiny, fit: Fit, tmp_path: Path
@@ -85,16 +111,14 @@ def test_soft_targets_alone_bring_a_student_near_its_teacher(
     teacher = teacher_of(family, tmp_path, backbone_of(family, tiny))
     folder = student_of(teacher, tmp_path / "student", layers=1)
     data = data_of(family, tmp_path, str(folder))
-    student = still(student_task(family, str(folder), data, learning_rate=5e-3))
+    student = strange(student_task(family, str(folder), data, learning_rate=5e-3))
     parts = Parts()
     distillation = Distillation(teacher, DistillationSettings(alpha=1.0, temperature=1.0))
-    fit(student, data, distillation, parts, epochs=6)
-    losses = parts.of["soft_loss"]
-    steps = len(losses) // 6
-    assert sum(losses[-steps:]) < 0.6 * sum(losses[:steps])
+    fit(student, data, distillation, parts, epochs=8)
+    assert falls(parts.of["soft_loss"], epochs=8, to=0.7)
 
 
-@pytest.mark.parametrize("family", ["ner", "qa", "abstractive"])
+@pytest.mark.parametrize("family", slowly("ner", "abstractive"))
 def test_the_teacher_is_asked_once_and_what_it_said_is_exact(
     family: str, tiny: Tiny, fit: Fit, tmp_path: Path
 ) -> None:
@@ -117,8 +141,10 @@ def test_the_teacher_is_asked_once_and_what_it_said_is_exact(
     assert losses[0] == pytest.approx(losses[2], rel=1e-3)
 
 
-@pytest.mark.parametrize("family", ["ner", "single_label", "qa", "abstractive"])
-@pytest.mark.parametrize("hidden_loss", ["mse", "cosine"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "hidden_loss"), [("ner", "mse"), ("single_label", "cosine"), ("abstractive", "mse")]
+)
 def test_hidden_states_of_an_equal_student_match_and_those_of_others_come_nearer(
     family: str, hidden_loss: Any, tiny: Tiny, fit: Fit, tmp_path: Path
 ) -> None:
@@ -127,18 +153,22 @@ def test_hidden_states_of_an_equal_student_match_and_those_of_others_come_nearer
     found = []
     for folder in (tmp_path / "teacher", student_of(teacher, tmp_path / "student", layers=1)):
         data = data_of(family, tmp_path, str(folder))
-        rate = 0.0 if folder.name == "teacher" else 5e-3
-        student = still(student_task(family, str(folder), data, learning_rate=rate))
+        equal = folder.name == "teacher"
+        rate = 0.0 if equal else 5e-3
+        student = student_task(family, str(folder), data, learning_rate=rate)
+        student = still(student) if equal else strange(student)
         parts = Parts()
-        fit(student, data, Distillation(teacher, settings), parts, epochs=4)
+        fit(student, data, Distillation(teacher, settings), parts, epochs=6)
         found.append(parts.of["hidden_loss"])
     assert max(found[0]) < 1e-5
-    steps = len(found[1]) // 4
-    assert sum(found[1][-steps:]) < 0.9 * sum(found[1][:steps])
+    assert falls(found[1], epochs=6, to=0.9)
 
 
-@pytest.mark.parametrize("architecture", ["bert", "distilbert", "electra", "roberta"])
-@pytest.mark.parametrize("objective", ["attention", "minilm"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "objective"),
+    [("bert", "attention"), ("bert", "minilm"), ("distilbert", "minilm"), ("roberta", "attention")],
+)
 def test_attention_of_an_equal_student_matches_and_that_of_others_comes_nearer(
     architecture: str, objective: str, tiny: Tiny, fit: Fit, tmp_path: Path
 ) -> None:
@@ -147,39 +177,28 @@ def test_attention_of_an_equal_student_matches_and_that_of_others_comes_nearer(
     found = []
     for folder in (tmp_path / "teacher", student_of(teacher, tmp_path / "student", layers=1)):
         data = data_of("ner", tmp_path, str(folder))
-        rate = 0.0 if folder.name == "teacher" else 5e-3
-        student = still(student_task("ner", str(folder), data, learning_rate=rate))
+        equal = folder.name == "teacher"
+        rate = 0.0 if equal else 5e-3
+        student = student_task("ner", str(folder), data, learning_rate=rate)
+        student = still(student) if equal else strange(student)
         parts = Parts()
-        fit(student, data, Distillation(teacher, settings), parts, epochs=4)
+        fit(student, data, Distillation(teacher, settings), parts, epochs=6)
         found.append(parts.of[f"{objective}_loss"])
     assert max(found[0]) < 1e-5
-    steps = len(found[1]) // 4
-    assert sum(found[1][-steps:]) < 0.95 * sum(found[1][:steps])
-
-
-def narrow(tiny: Tiny, folder: Path) -> str:
-    """A student of half the width, with the tokenizer of the tiny BERT."""
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-
-    config = AutoConfig.from_pretrained(tiny("bert"))
-    config.hidden_size, config.intermediate_size = 16, 24
-    AutoModel.from_config(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tiny("bert")).save_pretrained(folder)
-    return str(folder)
+    assert falls(found[1], epochs=6, to=0.9)
 
 
 def test_a_narrower_student_is_projected_and_the_projection_learns_too(
     tiny: Tiny, fit: Fit, tmp_path: Path
 ) -> None:
     teacher = teacher_of("ner", tmp_path, str(tiny("bert")))
-    backbone = narrow(tiny, tmp_path / "narrow")
+    backbone = narrow(tiny("bert"), tmp_path / "narrow")
     data = data_of("ner", tmp_path, backbone)
     student = student_task("ner", backbone, data, learning_rate=5e-3)
     settings = DistillationSettings(hidden=1.0, minilm=1.0, attention=1.0)
     distillation, parts = Distillation(teacher, settings), Parts()
     fit(student, data, distillation, parts, epochs=4)
-    losses = parts.of["hidden_loss"]
-    assert sum(losses[-6:]) < sum(losses[:6])
+    assert falls(parts.of["hidden_loss"], epochs=4, to=1.0)
     assert all(name.startswith("model.") for name in student.state_dict() if "weight" in name)
     state = distillation.state_dict()
     assert sorted(state["projections"]) == [
@@ -212,6 +231,7 @@ def test_labels_are_matched_by_name_whatever_their_order(
     assert max(parts.of["soft_loss"]) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["ner", "single_label", "regression"])
 def test_texts_without_labels_are_learned_from_too(
     family: str, tiny: Tiny, fit: Fit, tmp_path: Path
@@ -223,14 +243,14 @@ def test_texts_without_labels_are_learned_from_too(
     found = []
     for _ in range(2):
         data = data_of(family, tmp_path, str(folder))
-        student = still(student_task(family, str(folder), data, learning_rate=5e-3))
+        student = strange(student_task(family, str(folder), data, learning_rate=5e-3))
         settings = DistillationSettings(alpha=0.0, unlabelled=str(texts))
         distillation, parts = Distillation(teacher, settings), Parts()
-        fit(student, data, distillation, parts, epochs=5)
+        fit(student, data, distillation, parts, epochs=8)
         found.append(parts.of["unlabelled_loss"])
     assert distillation.passes == 0  # the second time the teacher is not asked
     assert found[0] == found[1]
-    assert sum(found[0][-6:]) < 0.7 * sum(found[0][:6])
+    assert falls(found[0], epochs=8, to=0.7)
 
 
 def test_what_does_not_match_is_refused_in_a_sentence(
