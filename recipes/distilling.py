@@ -93,9 +93,7 @@ def teacher_of(cli: "RecipeCLI", settings: DistillationSettings) -> "FineTuningT
     return teacher
 
 
-def _make_student(
-    teacher: "FineTuningTask", folder: Path, settings: DistillationSettings
-) -> None:
+def _make_student(teacher: "FineTuningTask", folder: Path, settings: DistillationSettings) -> None:
     from zoo.distillation.student import pretrained_student_of, student_of
 
     if (folder / "config.json").is_file():
@@ -133,7 +131,8 @@ def comparison_of(
     """
     from zoo.distillation.speed import Size, tokens_per_second
 
-    assert cli.teacher is not None and cli.distilling is not None
+    assert cli.teacher is not None
+    assert cli.distilling is not None
     device = cli.trainer.strategy.root_device
     score = cli.model.monitor.split("/", 1)[1]
     student = type(cli.model).from_run(cli.folder.path)
@@ -164,7 +163,15 @@ def comparison_of(
                 f"{speeds[name] / speeds['teacher']:.2f}",
             )
         )
-    columns = ("", f"val/{score}", f"test/{score}", "parameters", "MiB", "tokens/s", "times as fast")
+    columns = (
+        "",
+        f"val/{score}",
+        f"test/{score}",
+        "parameters",
+        "MiB",
+        "tokens/s",
+        "times as fast",
+    )
     found = {
         "perf/inference_tokens_per_second": speeds["student"],
         "perf/times_as_fast": speeds["student"] / speeds["teacher"],
@@ -227,7 +234,9 @@ def _batches(cli: "RecipeCLI") -> list[dict[str, Any]]:
     chosen = np.linspace(0, len(table) - 1, min(_ROWS, len(table))).astype(int).tolist()
     chosen.sort(key=lambda row: -len(table[row]["input_ids"]))
     rows = Rows(table, data.collate_of("test"))
-    return [rows[chosen[at : at + data.batch_size]] for at in range(0, len(chosen), data.batch_size)]
+    return [
+        rows[chosen[at : at + data.batch_size]] for at in range(0, len(chosen), data.batch_size)
+    ]
 
 
 def _baseline(cli: "RecipeCLI", settings: DistillationSettings) -> RunFolder | None:

@@ -12,7 +12,7 @@ from zoo.distillation import Distillation, DistillationSettings
 
 
 def distil(family: str, folder: str, student: str, *, world: int, strategy: str) -> dict[str, Any]:
-    """Fit a student for two epochs; what was seen in this process.
+    """Fit a student for four epochs; what was seen in this process.
 
     Args:
         family: A key of the families' corpora.
@@ -27,7 +27,7 @@ def distil(family: str, folder: str, student: str, *, world: int, strategy: str)
     teacher = type(task).from_run(Path(folder, "teacher"))
     settings = DistillationSettings(hidden=1.0)
     distillation = Distillation(teacher, settings)
-    trainer = make_trainer(world, strategy, distillation, max_epochs=2, limit_val_batches=0)
+    trainer = make_trainer(world, strategy, distillation, max_epochs=4, limit_val_batches=0)
     trainer.fit(task, data)
     names = {name for name, _ in task.net.named_parameters()}
     return {

@@ -35,7 +35,9 @@ def write_corpus(family: str, folder: Path) -> Path:
     if family == "ner":
         path = folder / "x.conll"
         sentences = [
-            "\n".join(f"{word} {'B-PER' if at == 1 else 'O'}" for at, word in enumerate(one.split()))
+            "\n".join(
+                f"{word} {'B-PER' if at == 1 else 'O'}" for at, word in enumerate(one.split())
+            )
             for one in texts
         ]
         path.write_text("\n\n".join(sentences) + "\n", encoding="utf-8")
@@ -63,9 +65,7 @@ def write_corpus(family: str, folder: Path) -> Path:
     else:
         path = folder / "x.jsonl"
         rows = [
-            json.dumps(
-                {"source": [one, "a fox jumps ."], "target": f"{_NAMES[at % 5]} dog"}
-            )
+            json.dumps({"source": [one, "a fox jumps ."], "target": f"{_NAMES[at % 5]} dog"})
             for at, one in enumerate(texts)
         ]
         path.write_text("\n".join(rows) + "\n", encoding="utf-8")

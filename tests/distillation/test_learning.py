@@ -32,9 +32,7 @@ def fit(trainer: MakeTrainer) -> Callable[..., None]:
 def slowly(*names: str) -> list[Any]:
     """Parameters of a test that is slow for some families."""
     quick = ("ner", "multi_label", "regression", "qa", "extractive")
-    return [
-        name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names
-    ]
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def strange(task: Any) -> Any:
@@ -154,7 +152,7 @@ def test_hidden_states_of_an_equal_student_match_and_those_of_others_come_nearer
     for folder in (tmp_path / "teacher", student_of(teacher, tmp_path / "student", layers=1)):
         data = data_of(family, tmp_path, str(folder))
         equal = folder.name == "teacher"
-        rate = 0.0 if equal else 5e-3
+        rate = 0.0 if equal else 2e-2 if family == "abstractive" else 5e-3
         student = student_task(family, str(folder), data, learning_rate=rate)
         student = still(student) if equal else strange(student)
         parts = Parts()
@@ -253,9 +251,7 @@ def test_texts_without_labels_are_learned_from_too(
     assert falls(found[0], epochs=8, to=0.7)
 
 
-def test_what_does_not_match_is_refused_in_a_sentence(
-    tiny: Tiny, fit: Fit, tmp_path: Path
-) -> None:
+def test_what_does_not_match_is_refused_in_a_sentence(tiny: Tiny, fit: Fit, tmp_path: Path) -> None:
     for name in ("ner", "qa"):
         (tmp_path / name).mkdir()
     teacher = teacher_of("ner", tmp_path / "ner", str(tiny("bert")))
@@ -280,7 +276,9 @@ def test_labels_that_the_teacher_does_not_know_are_named(
     tiny: Tiny, fit: Fit, tmp_path: Path
 ) -> None:
     teacher = teacher_of("single_label", tmp_path, str(tiny("bert")))
-    data = data_of("single_label", tmp_path, str(tiny("bert")), labels=["dog", "fox", "bear", "yak"])
+    data = data_of(
+        "single_label", tmp_path, str(tiny("bert")), labels=["dog", "fox", "bear", "yak"]
+    )
     student = student_task("single_label", str(tiny("bert")), data)
     with pytest.raises(ZooError, match="does not know the labels yak"):
         fit(student, data, Distillation(teacher))

@@ -75,6 +75,4 @@ def test_layers_that_share_their_weights_cannot_be_cut(tiny: Tiny, tmp_path: Pat
     with pytest.raises(ZooError, match="nothing to cut"):
         student_of(teacher, tmp_path / "student", layers=1)
     with pytest.raises(ZooError, match="give 1 to 2"):
-        student_of(
-            teacher_of("ner", tmp_path, str(tiny("bert"))), tmp_path / "student", layers=3
-        )
+        student_of(teacher_of("ner", tmp_path, str(tiny("bert"))), tmp_path / "student", layers=3)

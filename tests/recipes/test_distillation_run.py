@@ -100,9 +100,7 @@ def test_the_saved_config_distils_again_with_the_same_scores(flags: list[str]) -
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(flags: list[str]) -> None:
     inside = ["--distill.hidden=1.0", "--distill.minilm=1.0", "--trainer.max_epochs=2"]
     assert main(["distillation", *flags, *inside, "--run_dir=whole"]) == 0
-    cli = recipes.load(
-        "distillation", [*flags, *inside, "--run_dir=parts", "--checkpoint_every=3"]
-    )
+    cli = recipes.load("distillation", [*flags, *inside, "--run_dir=parts", "--checkpoint_every=3"])
     cli.trainer.callbacks.append(StopsAfterAnEpoch())  # type: ignore[attr-defined]
     _begin(cli)
     cli.trainer.fit(cli.model, cli.datamodule)
@@ -112,9 +110,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(flags: list[str]) ->
 
 
 @pytest.mark.slow
-def test_another_backbone_can_be_the_student(
-    flags: list[str], tiny: Callable[[str], Path]
-) -> None:
+def test_another_backbone_can_be_the_student(flags: list[str], tiny: Callable[[str], Path]) -> None:
     flags = [flag for flag in flags if "layers" not in flag]
     student = f"--model.backbone={tiny('distilbert')}"
     assert main(["ner", *flags, student, "--run_dir=run"]) == 0

@@ -1,6 +1,5 @@
 """What goes on inside a model during a pass: hidden states, and queries, keys and values."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +10,8 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from transformers import PreTrainedModel
 
 #: What models call the layers that make queries, keys and values.

@@ -4,9 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 
 from zoo.data.batching import LengthGroupedSampler
@@ -14,6 +13,9 @@ from zoo.data.cache import cached, digest_of_file
 from zoo.data.tables import CHUNK, Rows, read_table, write_table
 from zoo.data.words import split_words
 from zoo.errors import DataError, ZooError
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class Unlabelled:
@@ -103,7 +105,9 @@ def _texts(path: Path, task: Any) -> Iterator[Any]:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
-                yield _of_json(path, number, line, task) if path.suffix == ".jsonl" else line.strip()
+                yield (
+                    _of_json(path, number, line, task) if path.suffix == ".jsonl" else line.strip()
+                )
     except UnicodeDecodeError as error:
         raise DataError(f"The file is not UTF-8 ({error.reason}).", path=path) from error
 

@@ -1,7 +1,6 @@
 """What a task does to learn: optimizer and schedule, the loss, the clipping of gradients."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
@@ -12,6 +11,9 @@ from zoo.training.accumulation import StepMean
 from zoo.training.distributed import DistributedTask
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
 from zoo.training.sharding import clip_gradients
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class OptimizedTask(DistributedTask):
