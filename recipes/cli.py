@@ -12,11 +12,12 @@ from jsonargparse import Namespace
 from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from recipes import catalog
+from recipes import catalog, distilling
 from recipes.catalog import Recipe
 from recipes.messages import in_one_sentence
 from zoo import backbones
 from zoo.data.datamodule import TextDataModule
+from zoo.distillation import Distillation, DistillationSettings
 from zoo.errors import RunError, ZooError, check_at_least
 from zoo.tracking.averaging import SHARDED, Average, AveragingCallback
 from zoo.tracking.checkpoints import Interval, RunCheckpoints, newest_complete
@@ -87,6 +88,8 @@ class RecipeCLI(LightningCLI):
         self.checkpoints: RunCheckpoints | None = None
         self.average: AveragingCallback | None = None
         self.typed = typed
+        self.distilling: DistillationSettings | None = None
+        self.teacher: FineTuningTask | None = None
         super().__init__(
             FineTuningTask,
             TextDataModule,
@@ -145,6 +148,11 @@ class RecipeCLI(LightningCLI):
             default="auto",
             help="Checkpoints between validations: steps (50), a time (10m), 0 for none, or auto.",
         )
+        parser.add_argument(
+            "--distill",
+            type=DistillationSettings | None,
+            help="Learn from a trained run: --distill.teacher RUN, and how.",
+        )
         parser.link_arguments("model.init_args.backbone", "data.init_args.backbone")
         parser.link_arguments(
             "seed_everything", "data.init_args.seed", compute_fn=lambda seed: int(seed or 0)
@@ -159,7 +167,9 @@ class RecipeCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, and take the labels from the weights where there are some."""
         config = self.config
-        backbones.resolve(config.model.init_args.backbone)  # a wrong name shows at once
+        self.distilling = None if self.evaluating else distilling.settings_of(config)
+        if self.distilling is None or self.distilling.layers is None:
+            backbones.resolve(config.model.init_args.backbone)  # a wrong name shows at once
         config.recipe = config.recipe or self.recipe.name
         if config.early_stopping is not None:
             check_at_least("--early_stopping", config.early_stopping, 1)
@@ -179,11 +189,17 @@ class RecipeCLI(LightningCLI):
             recipe = config.recipe.removeprefix(f"{task}/")
             recipe = f"{recipe}-{self.phase}" if self.evaluating else recipe
             self.folder = choose_run_folder(task=task, recipe=recipe, chosen=config.run_dir)
+            self._find_teacher()
             return
         if config.run_dir is not None:
             raise ZooError("--resume goes on in its own folder: leave --run_dir out.")
         self.folder = existing_run_folder(config.resume, option="--resume")
+        self._find_teacher()
         self._find_checkpoint()
+
+    def _find_teacher(self) -> None:
+        if self.distilling is not None:
+            self.teacher = distilling.teacher_of(self, self.distilling)
 
     def _find_checkpoint(self) -> None:
         found = newest_complete(self.folder)
@@ -251,6 +267,8 @@ class RecipeCLI(LightningCLI):
         if self.config.early_stopping is not None:
             patience = self.config.early_stopping
             callbacks.append(PatientStopping(monitor, mode=mode, patience=patience))
+        if self.teacher is not None:
+            callbacks.append(Distillation(self.teacher, self.distilling))
         if trainer.enable_progress_bar is not False:
             callbacks += progress(monitor)
         if not self.evaluating:

@@ -20,6 +20,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from recipes.averaged import keep_average
 from recipes.catalog import INTERRUPTED
 from recipes.cli import RecipeCLI
+from recipes.distilling import comparison_of
 from zoo import backbones
 from zoo.errors import RunError, TrainingStoppedError
 from zoo.tracking.checkpoints import why_damaged
@@ -202,6 +203,9 @@ def _test(cli: RecipeCLI, *, checkpoint: str | None) -> int:
         scores |= {f"baseline/{name}": value for name, value in baselines.items()}
     report = cli.model.report(cli.recorder.outputs, cli.datamodule.examples("test"))
     report = replace(report, tables={**report.tables, **cli.datamodule.report_tables})
+    if cli.teacher is not None:
+        tables, found = comparison_of(cli, cli.folder.add_metrics(scores))
+        report, scores = replace(report, tables={**tables, **report.tables}), {**scores, **found}
     metrics = cli.folder.add_metrics(scores)
     _write_lines(cli.folder.predictions, report.predictions)
     _write_page(cli, report, metrics)
@@ -299,6 +303,8 @@ def _usage(cli: RecipeCLI) -> str:
 def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str, float]) -> None:
     if report is not None and report.main_table is not None:
         print_table(report.tables[report.main_table])
+    if report is not None and "distillation" in report.tables:
+        print_table(report.tables["distillation"])
     heads = [
         name for name in metrics if name.count("/") == 1 and name.startswith(("val/", "test/"))
     ]
