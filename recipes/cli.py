@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from jsonargparse import Namespace
 from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from recipes import catalog
+from recipes import catalog, distilling
 from recipes.catalog import Recipe
 from recipes.messages import in_one_sentence
 from zoo import backbones
 from zoo.data.datamodule import TextDataModule
+from zoo.distillation import Distillation, DistillationSettings
 from zoo.errors import RunError, ZooError, check_at_least
 from zoo.tracking.averaging import SHARDED, Average, AveragingCallback
 from zoo.tracking.checkpoints import Interval, RunCheckpoints, newest_complete
@@ -86,6 +88,8 @@ class RecipeCLI(LightningCLI):
         self.checkpoints: RunCheckpoints | None = None
         self.average: AveragingCallback | None = None
         self.typed = typed
+        self.distilling: DistillationSettings | None = None
+        self.teacher: FineTuningTask | None = None
         super().__init__(
             FineTuningTask,
             TextDataModule,
@@ -144,6 +148,11 @@ class RecipeCLI(LightningCLI):
             default="auto",
             help="Checkpoints between validations: steps (50), a time (10m), 0 for none, or auto.",
         )
+        parser.add_argument(
+            "--distill",
+            type=DistillationSettings | None,
+            help="Learn from a trained run: --distill.teacher RUN, and how.",
+        )
         parser.link_arguments("model.init_args.backbone", "data.init_args.backbone")
         parser.link_arguments(
             "seed_everything", "data.init_args.seed", compute_fn=lambda seed: int(seed or 0)
@@ -158,7 +167,9 @@ class RecipeCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, and take the labels from the weights where there are some."""
         config = self.config
-        backbones.resolve(config.model.init_args.backbone)  # a wrong name shows at once
+        self.distilling = None if self.evaluating else distilling.settings_of(config)
+        if self.distilling is None or self.distilling.layers is None:
+            backbones.resolve(config.model.init_args.backbone)  # a wrong name shows at once
         config.recipe = config.recipe or self.recipe.name
         if config.early_stopping is not None:
             check_at_least("--early_stopping", config.early_stopping, 1)
@@ -178,11 +189,17 @@ class RecipeCLI(LightningCLI):
             recipe = config.recipe.removeprefix(f"{task}/")
             recipe = f"{recipe}-{self.phase}" if self.evaluating else recipe
             self.folder = choose_run_folder(task=task, recipe=recipe, chosen=config.run_dir)
+            self._find_teacher()
             return
         if config.run_dir is not None:
             raise ZooError("--resume goes on in its own folder: leave --run_dir out.")
         self.folder = existing_run_folder(config.resume, option="--resume")
+        self._find_teacher()
         self._find_checkpoint()
+
+    def _find_teacher(self) -> None:
+        if self.distilling is not None:
+            self.teacher = distilling.teacher_of(self, self.distilling)
 
     def _find_checkpoint(self) -> None:
         found = newest_complete(self.folder)
@@ -214,6 +231,8 @@ class RecipeCLI(LightningCLI):
             parameters = _checkpoint_parameters(Path(self.config.ckpt_path))
             model.backbone = data.backbone = parameters["backbone"]
             data.labels = list(parameters["labels"])
+            if hasattr(model, "adaptation"):
+                model.adaptation = _as_settings(parameters.get("adaptation", "full"))
             if "mode" in parameters:
                 data.mode = parameters["mode"]
             self.checkpoint = self.config.ckpt_path
@@ -248,6 +267,8 @@ class RecipeCLI(LightningCLI):
         if self.config.early_stopping is not None:
             patience = self.config.early_stopping
             callbacks.append(PatientStopping(monitor, mode=mode, patience=patience))
+        if self.teacher is not None:
+            callbacks.append(Distillation(self.teacher, self.distilling))
         if trainer.enable_progress_bar is not False:
             callbacks += progress(monitor)
         if not self.evaluating:
@@ -265,7 +286,11 @@ class RecipeCLI(LightningCLI):
                 name=os.environ.get("WANDB_NAME") or self.folder.id,
                 group=os.environ.get("WANDB_RUN_GROUP") or self.config.recipe,
                 job_type=self.phase or "fit",
-                tags=[self.model.family, _short_name(self.model.backbone), "full"],
+                tags=[
+                    self.model.family,
+                    _short_name(self.model.backbone),
+                    self.model.adaptation.kind,
+                ],
                 monitor=monitor,
                 monitor_mode=mode,
                 resume=self.config.resume is not None,
@@ -308,6 +333,11 @@ class RecipeCLI(LightningCLI):
             config.pop(key, None)
         text: str = self.parser.dump(config, skip_none=False, skip_validation=True)
         return text
+
+
+def _as_settings(given: Any) -> Any:
+    """What a checkpoint says of an argument, as the parser has it."""
+    return Namespace(given) if isinstance(given, dict) else given
 
 
 def _short_name(backbone: str) -> str:

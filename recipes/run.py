@@ -20,6 +20,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from recipes.averaged import keep_average
 from recipes.catalog import INTERRUPTED
 from recipes.cli import RecipeCLI
+from recipes.distilling import comparison_of
 from zoo import backbones
 from zoo.errors import RunError, TrainingStoppedError
 from zoo.tracking.checkpoints import why_damaged
@@ -116,8 +117,11 @@ def _fit(cli: RecipeCLI) -> int:
         }
     whole = cli.model.whole()
     if whole is not None and cli.trainer.is_global_zero:
+        if whole.adaptation.is_partial:
+            scores |= {f"perf/{name}": value for name, value in whole.trained_size.items()}
         metrics = cli.folder.add_metrics(scores)
         export_model(whole, cli.folder.model, metadata=metadata_of(cli))
+        whole.save_adapter(cli.folder.adapter)
         if cli.phase == "fit":
             _write_page(cli, None, metrics)
             if cli.run_logger is not None:
@@ -199,6 +203,9 @@ def _test(cli: RecipeCLI, *, checkpoint: str | None) -> int:
         scores |= {f"baseline/{name}": value for name, value in baselines.items()}
     report = cli.model.report(cli.recorder.outputs, cli.datamodule.examples("test"))
     report = replace(report, tables={**report.tables, **cli.datamodule.report_tables})
+    if cli.teacher is not None:
+        tables, found = comparison_of(cli, cli.folder.add_metrics(scores))
+        report, scores = replace(report, tables={**tables, **report.tables}), {**scores, **found}
     metrics = cli.folder.add_metrics(scores)
     _write_lines(cli.folder.predictions, report.predictions)
     _write_page(cli, report, metrics)
@@ -248,6 +255,7 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
         facts={
             "task": cli.model.family,
             "backbone": cli.model.backbone,
+            "adaptation": _adaptation(cli, metrics),
             "data": f"{data.sources.name} (fingerprint {data.fingerprint})",
             "examples": ", ".join(
                 f"{len(table):,} {name}" for name, table in data.splits().items()
@@ -269,6 +277,17 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
     write_atomically(folder.report, page.markdown())
 
 
+def _adaptation(cli: RecipeCLI, metrics: Mapping[str, float]) -> str:
+    """What was trained of the model, in words."""
+    kind = cli.model.adaptation.kind
+    if "perf/trained_parameters" not in metrics:
+        return kind
+    return (
+        f"{kind}: {metrics['perf/trained_parameters']:,.0f} parameters trained "
+        f"({metrics['perf/trained_share']:.2%}), {metrics['perf/trained_mb']:.2f} MB"
+    )
+
+
 def _usage(cli: RecipeCLI) -> str:
     name = type(cli.model).__name__
     return (
@@ -284,6 +303,8 @@ def _usage(cli: RecipeCLI) -> str:
 def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str, float]) -> None:
     if report is not None and report.main_table is not None:
         print_table(report.tables[report.main_table])
+    if report is not None and "distillation" in report.tables:
+        print_table(report.tables["distillation"])
     heads = [
         name for name in metrics if name.count("/") == 1 and name.startswith(("val/", "test/"))
     ]
@@ -295,7 +316,11 @@ def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str
     )
     folder, out = cli.folder, console()
     out.print(f"\nrun      {shown(folder.path)}/")
-    for label, path in (("report", folder.report), ("model", folder.model)):
+    for label, path in (
+        ("report", folder.report),
+        ("model", folder.model),
+        ("adapter", folder.adapter),
+    ):
         if path.exists():
             out.print(f"{label:<8} {shown(path)}")
     offline = cli.run_logger.offline_folder if cli.run_logger is not None else None

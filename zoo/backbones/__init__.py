@@ -26,10 +26,17 @@ if TYPE_CHECKING:
         positions_of,
         quiet_transformers,
     )
+    from zoo.backbones.packed import packed_forward
     from zoo.backbones.parts import block_classes, output_layer
     from zoo.backbones.scratch import Size, new_masked_lm
     from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
+    from zoo.backbones.targets import (
+        adapter_targets,
+        head_modules,
+        head_parameters,
+        scaled_layers,
+    )
     from zoo.backbones.warm_start import untied
     from zoo.backbones.writing import TextToText, text_to_text
 
@@ -40,9 +47,12 @@ __all__ = [
     "ProblemType",
     "Size",
     "TextToText",
+    "adapter_targets",
     "block_classes",
     "get",
     "head_labels",
+    "head_modules",
+    "head_parameters",
     "load_config",
     "load_encoder",
     "load_model",
@@ -54,12 +64,14 @@ __all__ = [
     "names",
     "new_masked_lm",
     "output_layer",
+    "packed_forward",
     "parameter_depths",
     "positions_of",
     "put_on_encoder",
     "quiet_transformers",
     "register",
     "resolve",
+    "scaled_layers",
     "text_to_text",
     "untied",
 ]
@@ -88,6 +100,11 @@ _LAZY = {
     **dict.fromkeys(("block_classes", "output_layer"), "zoo.backbones.parts"),
     **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
+    "packed_forward": "zoo.backbones.packed",
+    **dict.fromkeys(
+        ("adapter_targets", "head_modules", "head_parameters", "scaled_layers"),
+        "zoo.backbones.targets",
+    ),
     "put_on_encoder": "zoo.backbones.sharing",
     "untied": "zoo.backbones.warm_start",
 }

@@ -24,6 +24,7 @@ from zoo.pretraining.prediction import (
 )
 from zoo.pretraining.report import report
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
 
@@ -62,6 +63,8 @@ class MaskedLMTask(FineTuningTask):
             `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
             factor (0.5), patience (1, validations) and floor (0.01).
@@ -85,6 +88,8 @@ class MaskedLMTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.98),
+        packed: bool = True,
+        adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
         mask_share: float = 0.15,
@@ -99,6 +104,8 @@ class MaskedLMTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
+            adaptation=adaptation,
             layer_decay=layer_decay,
             schedule_options=schedule_options,
         )
@@ -144,8 +151,9 @@ class MaskedLMTask(FineTuningTask):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Logits, float `[blocks, longest, vocabulary]`."""
-        output = self.net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-        logits: Tensor = output.logits
+        logits: Tensor = self.outputs(
+            {name: batch[name] for name in ("input_ids", "attention_mask")}
+        ).logits
         return logits
 
     def training_step(

@@ -1,6 +1,6 @@
 """What a task does to learn: optimizer and schedule, the loss, the clipping of gradients."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -68,6 +68,8 @@ class OptimizedTask(DistributedTask):
         self.warmup = warmup
         self.betas = betas
         self.step_mean = StepMean()
+        #: Makes the loss of a training batch one that also learns from a teacher.
+        self.teaching: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and schedule, slower in lower layers if asked for."""
@@ -132,6 +134,8 @@ class OptimizedTask(DistributedTask):
             loss: Mean over the batch's examples, or words, or whatever is counted.
             count: How many there are, or the sum of their weights.
         """
+        if self.teaching is not None:
+            loss = self.teaching(loss)
         self.log_loss(loss)
         weighed = self.step_mean.weighed(loss, count, self._trainer)
         return loss if weighed is loss else {"loss": weighed, "mean": loss.detach()}
