@@ -11,6 +11,7 @@ import torch
 
 from zoo import NERDataModule, NERTask
 from zoo.errors import ZooError
+from zoo.tracking.export import export_model
 from zoo.training.lr_finder import LearningRates, find_learning_rate
 
 
@@ -104,6 +105,24 @@ def test_a_model_that_is_built_keeps_its_weights(
     assert all(torch.equal(before[name], value) for name, value in _weights(task).items())
     assert task.trainer is fitted
     assert 0.1 < found.losses[0] < 10
+
+
+def test_a_model_that_was_only_evaluated_is_not_adapted_by_it(
+    small: NERDataModule, bert: str
+) -> None:
+    torch.manual_seed(0)
+    folder = Path(small.sources.place("train")).parent / "trained"
+    trained = NERTask(bert, labels=small.labels)
+    trained.configure_model()
+    export_model(trained, folder, metadata={"backbone": bert, "labels": small.labels})
+    task = NERTask(str(folder), labels=small.labels, adaptation="lora")
+    before = _weights(task)
+    found = _find(task, small, steps=10)
+    assert len(found.losses) == 10
+    after = _weights(task)
+    assert after.keys() == before.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(parameter.requires_grad for parameter in task.net.parameters())
 
 
 def test_a_loss_that_is_no_number_ends_it_early(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,9 +209,11 @@ def _as_before(task: Any, data: Any) -> Iterator[None]:
     settings = ("learning_rate", "schedule", "warmup", "schedule_options")
     before = {name: getattr(task, name) for name in settings}
     owners = [(one, one._trainer if one is task else one.trainer) for one in (task, data)]
-    model, missing = task.model, task._no_weights
-    training = None if model is None else model.training
-    weights = {name: value.detach().cpu().clone() for name, value in task.state_dict().items()}
+    # What trains is a copy: an adaptation may change a model that was built without it.
+    parts = ("model", "_no_weights", "_adapted", "_shared")
+    own = tuple(getattr(task, name) for name in parts)
+    for name, copy in zip(parts, deepcopy(own), strict=True):
+        setattr(task, name, copy)
     device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
     numbers = random_state(device)
     task.learning_rate, task.schedule, task.warmup = 1.0, "constant", 0.0
@@ -222,12 +225,9 @@ def _as_before(task: Any, data: Any) -> Iterator[None]:
             setattr(task, name, value)
         for one, trainer in owners:
             one.trainer = trainer
-        task.zero_grad(set_to_none=True)
         task.step_mean = type(task.step_mean)()
-        task.model, task._no_weights = model, missing
-        if model is not None:
-            task.load_state_dict(weights)
-            model.train(training)
+        for name, part in zip(parts, own, strict=True):
+            setattr(task, name, part)
         restore_random_state(numbers, device)
 
 
