@@ -1,11 +1,33 @@
 """After a fit: the averaged weights, kept only if validation says that they are better."""
 
-from recipes.cli import RecipeCLI
-from zoo.tracking.averaging import put_weights
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError
+from zoo.tracking.averaging import SHARDED, put_weights
 from zoo.tracking.console import console
 
+if TYPE_CHECKING:
+    from recipes.cli import RecipeCLI
 
-def keep_average(cli: RecipeCLI) -> dict[str, float] | None:
+
+def check_can_average(trainer: Any, *, checkpoints: bool) -> None:
+    """Refuse a run that could not average, before anything is built.
+
+    Args:
+        trainer: The trainer's settings.
+        checkpoints: Whether the run writes checkpoints.
+
+    Raises:
+        ZooError: It writes none, or its strategy shards the weights.
+    """
+    if not checkpoints:
+        raise ZooError("--average needs checkpoints: leave --trainer.enable_checkpointing out.")
+    strategy = getattr(trainer.strategy, "class_path", trainer.strategy)
+    if any(name in str(strategy).lower() for name in ("fsdp", "modelparallel")):
+        raise ZooError(SHARDED)
+
+
+def keep_average(cli: "RecipeCLI") -> dict[str, float] | None:
     """Put the average into the task if it beats the best checkpoint; all processes must call it.
 
     Returns:
@@ -17,7 +39,7 @@ def keep_average(cli: RecipeCLI) -> dict[str, float] | None:
     weights = cli.average.weights(trainer)
     best = cli.checkpoints.best_score
     if not weights or best is None:
-        _note(cli, "No average was taken: the training ended before there were two weights for it.")
+        _note(cli, "No average was taken: the training ended before there were two of them.")
         return None
     put_weights(task, weights)
     # The scores of the average are no part of the training's curves.
@@ -36,8 +58,8 @@ def keep_average(cli: RecipeCLI) -> dict[str, float] | None:
     kept = sign * score > sign * best
     _note(
         cli,
-        f"Averaged weights ({cli.average.described}): {monitor} {score:.4f}, of the best checkpoint "
-        f"{best:.4f}. The {'average' if kept else 'best checkpoint'} is the model.",
+        f"Averaged weights ({cli.average.described}): {monitor} {score:.4f}, of the best "
+        f"checkpoint {best:.4f}. The {'average' if kept else 'best checkpoint'} is the model.",
     )
     if trainer.is_global_zero:
         cli.folder.add_metrics({f"average/{monitor.removeprefix('val/')}": score})
@@ -47,7 +69,7 @@ def keep_average(cli: RecipeCLI) -> dict[str, float] | None:
     return scores
 
 
-def _note(cli: RecipeCLI, sentence: str) -> None:
+def _note(cli: "RecipeCLI", sentence: str) -> None:
     if cli.trainer.is_global_zero:
         cli.datamodule.notes.append(sentence)  # it goes into the report
         console().print(sentence, markup=False)

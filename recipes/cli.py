@@ -13,13 +13,14 @@ from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from recipes import catalog, distilling
+from recipes.averaged import check_can_average
 from recipes.catalog import Recipe
 from recipes.messages import in_one_sentence
 from zoo import backbones
 from zoo.data.datamodule import TextDataModule
 from zoo.distillation import Distillation, DistillationSettings
 from zoo.errors import RunError, ZooError, check_at_least
-from zoo.tracking.averaging import SHARDED, Average, AveragingCallback
+from zoo.tracking.averaging import Average, AveragingCallback
 from zoo.tracking.checkpoints import Interval, RunCheckpoints, newest_complete
 from zoo.tracking.console import program, shown
 from zoo.tracking.guards import FiniteLoss
@@ -29,9 +30,8 @@ from zoo.tracking.recorder import Recorder
 from zoo.tracking.run_folder import RunFolder, choose_run_folder, existing_run_folder
 from zoo.tracking.throughput import Throughput
 from zoo.tracking.wandb_logger import RunLogger
-from zoo.training.early_stopping import PatientStopping
+from zoo.training.early_stopping import PatientStopping, check_patience
 from zoo.training.random_states import RandomStates
-from zoo.training.schedules import schedule_options
 from zoo.training.task import FineTuningTask
 
 log = logging.getLogger("zoo")
@@ -173,7 +173,7 @@ class RecipeCLI(LightningCLI):
         config.recipe = config.recipe or self.recipe.name
         if config.early_stopping is not None:
             check_at_least("--early_stopping", config.early_stopping, 1)
-            _check_patience(config.early_stopping, config.model.init_args)
+            check_patience(config.early_stopping, config.model.init_args)
         Average.parse(config.average)
         self.interval = Interval.parse(config.checkpoint_every)
         if self.evaluating:
@@ -263,7 +263,10 @@ class RecipeCLI(LightningCLI):
                     self.folder, monitor=monitor, mode=mode, every=self.interval
                 )
                 callbacks.append(self.checkpoints)
-            callbacks += self._averaging(monitor, mode)
+            if (chosen := Average.parse(self.config.average)) is not None:
+                check_can_average(trainer, checkpoints=self.checkpoints is not None)
+                self.average = chosen.callback(self.folder.checkpoints, monitor=monitor, mode=mode)
+                callbacks.append(self.average)
         if self.config.early_stopping is not None:
             patience = self.config.early_stopping
             callbacks.append(PatientStopping(monitor, mode=mode, patience=patience))
@@ -298,19 +301,6 @@ class RecipeCLI(LightningCLI):
             )
             kwargs["logger"] = self.run_logger
         return super().instantiate_trainer(**kwargs)
-
-    def _averaging(self, monitor: str, mode: str) -> list[Callback]:
-        chosen = Average.parse(self.config.average)
-        if chosen is None:
-            return []
-        if self.checkpoints is None:
-            raise ZooError("--average needs checkpoints: leave --trainer.enable_checkpointing out.")
-        strategy = self.config.trainer.strategy
-        strategy = getattr(strategy, "class_path", strategy)
-        if any(name in str(strategy).lower() for name in ("fsdp", "modelparallel")):
-            raise ZooError(SHARDED)
-        self.average = chosen.callback(self.folder.checkpoints, monitor=monitor, mode=mode)
-        return [self.average]
 
     def command(self, *words: str) -> str:
         """A command that a person can paste, for this recipe as it was typed.
@@ -366,18 +356,6 @@ def _with_config(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
             word = f"--resume={value}"
         flags.append(word)
     return ["--config", str(config), *files, *flags]
-
-
-def _check_patience(early_stopping: int, task: Any) -> None:
-    if task.get("schedule") != "plateau":
-        return
-    patience = schedule_options("plateau", task.get("schedule_options"))["patience"]
-    if early_stopping <= patience:
-        raise ZooError(
-            f"--early_stopping {early_stopping} stops the run before --model.schedule plateau has "
-            f"lowered the rate, after {patience:g} validations without a better score: give more "
-            f"than {patience:g}, best several times as many."
-        )
 
 
 def _check_fsdp(*, phase: str | None, accelerator: str) -> None:

@@ -1,9 +1,34 @@
 """Early stopping that a resumed run remembers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+
+from zoo.errors import ZooError
+from zoo.training.schedules import schedule_options
+
+
+def check_patience(early_stopping: int, task: Mapping[str, Any]) -> None:
+    """Refuse to stop before the schedule `plateau` has had its turn.
+
+    Args:
+        early_stopping: After how many validations without a better score a run stops.
+        task: Arguments of the task.
+
+    Raises:
+        ZooError: The rate would never be lowered.
+    """
+    if task.get("schedule") != "plateau":
+        return
+    patience = schedule_options("plateau", task.get("schedule_options"))["patience"]
+    if early_stopping <= patience:
+        raise ZooError(
+            f"--early_stopping {early_stopping} stops the run before --model.schedule plateau has "
+            f"lowered the rate, after {patience:g} validations without a better score: give more "
+            f"than {patience:g}, best several times as many."
+        )
 
 
 class PatientStopping(EarlyStopping):
