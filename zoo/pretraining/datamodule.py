@@ -15,6 +15,7 @@ from zoo.data.frames import Frame
 from zoo.data.sources import Sources, Split
 from zoo.data.tables import write_table
 from zoo.errors import DataError, ZooError
+from zoo.pretraining.blocks import piece_numbers
 from zoo.pretraining.encoding import (
     NO_WORD,
     block_row,
@@ -48,8 +49,8 @@ class MaskedLMDataModule(TextDataModule):
         labels: The one label that there is (`["token"]`), as trained weights have it.
         backbone: Whose tokenizer to use.
         max_length: Longest block in tokens; the backbone's own (at most 512) if None.
-        pack: Whether a block goes on with the next document where one ends; else no block holds
-            tokens of two documents. Packed documents attend to each other.
+        pack: Whether a block goes on with the next document where one ends; else each document
+            begins a block. Documents in one block never see each other.
         batch_size: Blocks in a batch of one process.
         seed: Fixes the order of the training blocks and their masks.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
@@ -69,6 +70,7 @@ class MaskedLMDataModule(TextDataModule):
             "input_ids": List(Value("int32")),
             "words": List(Value("int32")),
             "sizes": List(Value("int32")),
+            "pieces": List(Value("int32")),
             "part": Value("int32"),
             "example": Value("int32"),
         }
@@ -137,7 +139,7 @@ class MaskedLMDataModule(TextDataModule):
     @property
     def encoding_key(self) -> dict[str, Any]:
         """Settings that change what is encoded from the same documents."""
-        return {"pack": self.pack}
+        return {"pack": self.pack, "blocks": "of pieces"}
 
     def encode(self, examples: Sequence[Mapping[str, Any]]) -> Iterable[list[dict[str, Any]]]:
         """The blocks that end in each document: the others of its tokens are in a later one.
@@ -219,12 +221,14 @@ def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict
     """A padded batch from blocks.
 
     Returns:
-        `input_ids`, `attention_mask`, `words` (`NO_WORD` at special tokens and padding) and
-        `sizes`, int64 `[blocks, longest]`; `example` and `part`, lists with one entry a block.
+        `input_ids`, `attention_mask`, `pieces` (the piece that a token is of, from 1), `words`
+        (`NO_WORD` at special tokens and padding) and `sizes`, int64 `[blocks, longest]`; `example`
+        and `part`, lists with one entry a block.
     """
     return {
         "input_ids": padded([row["input_ids"] for row in features], fill=pad_token_id),
         "attention_mask": padded([[1] * len(row["input_ids"]) for row in features], fill=0),
+        "pieces": piece_numbers([row["pieces"] for row in features]),
         "words": padded([row["words"] for row in features], fill=NO_WORD),
         "sizes": padded([row["sizes"] for row in features], fill=0),
         "example": [row["example"] for row in features],

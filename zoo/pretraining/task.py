@@ -12,6 +12,7 @@ from zoo import backbones
 from zoo.data.batching import padded
 from zoo.data.frames import Frame, whole_backend
 from zoo.errors import DataError, RunError, ZooError, check_at_least
+from zoo.pretraining.blocks import logits_at, logits_of
 from zoo.pretraining.encoding import IGNORED, choose, corrupt, ordinary_ids, seeded
 from zoo.pretraining.metrics import MaskedLMScores
 from zoo.pretraining.prediction import (
@@ -136,9 +137,7 @@ class MaskedLMTask(FineTuningTask):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Logits, float `[blocks, longest, vocabulary]`."""
-        output = self.net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-        logits: Tensor = output.logits
-        return logits
+        return logits_of(self.net, batch)
 
     def training_step(
         self, batch: Mapping[str, Any], batch_index: int
@@ -158,8 +157,8 @@ class MaskedLMTask(FineTuningTask):
             ordinary=self._ordinary,
             generator=generator,
         )
-        logits = self({**batch, "input_ids": read})
-        nats = F.cross_entropy(logits[chosen].float(), right[chosen], reduction="sum")
+        logits = logits_at(self.net, {**batch, "input_ids": read}, chosen)
+        nats = F.cross_entropy(logits.float(), right[chosen], reduction="sum")
         count = chosen.sum()
         return self.training_loss(nats / count.clamp(min=1), count)
 
@@ -188,7 +187,7 @@ class MaskedLMTask(FineTuningTask):
     def _blocks(self, batch: Mapping[str, Any]) -> tuple[list[MaskedBlock], Tensor, Tensor, Tensor]:
         labels = batch["labels"]
         asked = labels != IGNORED
-        logits = self(batch)[asked].float()
+        logits = logits_at(self.net, batch, asked).float()
         nats = F.cross_entropy(logits, labels[asked], reduction="none")
         scores, predicted = logits.softmax(-1).max(-1)
         whole = torch.where(asked, labels, batch["input_ids"])
