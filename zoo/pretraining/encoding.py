@@ -146,7 +146,13 @@ def choose(words: Tensor, *, share: float, whole_words: bool, generator: torch.G
 
 
 def corrupt(
-    ids: Tensor, chosen: Tensor, *, mask: int, ordinary: Tensor, generator: torch.Generator
+    ids: Tensor,
+    chosen: Tensor,
+    *,
+    mask: int,
+    ordinary: Tensor,
+    generator: torch.Generator,
+    together: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What the model reads and what it is asked (Devlin et al. 2019, arXiv 1810.04805).
 
@@ -158,11 +164,15 @@ def corrupt(
         mask: Id of the mask token.
         ordinary: Ids of all tokens that are not special, int64.
         generator: Source of chance, on the CPU.
+        together: Tokens of a block with the same number here, from 0, are masked, replaced or kept
+            together; int64, shape of `ids`. Each alone if None.
 
     Returns:
         Ids that are read, and ids that are right (`IGNORED` where nothing is asked).
     """
     fate = torch.rand(ids.shape, generator=generator).to(ids.device)
+    if together is not None:
+        fate = torch.where(together < 0, fate, fate.gather(1, together.clamp(min=0)))
     drawn = torch.randint(len(ordinary), ids.shape, generator=generator)
     others = ordinary[drawn.to(ordinary.device)].to(ids.device)
     read = torch.where(chosen & (fate < MASKED), torch.full_like(ids, mask), ids)

@@ -24,6 +24,7 @@ from zoo.pretraining.prediction import (
     window,
 )
 from zoo.pretraining.report import report
+from zoo.pretraining.spans import NO_SPAN, choose_spans
 from zoo.tracking.report import TaskReport
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
@@ -64,6 +65,8 @@ class MaskedLMTask(FineTuningTask):
         betas: AdamW's averaging of the gradient and its square.
         mask_share: Share of tokens (or words) that training asks for, above 0 and below 1.
         whole_words: Whether all tokens of a word are chosen together in training.
+        spans: Whether training chooses spans of 1 to 10 whole words, each of which is masked,
+            replaced or kept as one (SpanBERT).
     """
 
     family = "pretraining"
@@ -84,6 +87,7 @@ class MaskedLMTask(FineTuningTask):
         betas: tuple[float, float] = (0.9, 0.98),
         mask_share: float = 0.15,
         whole_words: bool = False,
+        spans: bool = False,
     ):
         labels = ["token"] if labels is None else list(labels)
         super().__init__(
@@ -100,9 +104,14 @@ class MaskedLMTask(FineTuningTask):
             raise ZooError(f"The labels of masked language modelling are ['token'], not {labels}.")
         if not 0 < mask_share < 1:
             raise ZooError(f"--model.mask_share {mask_share} must be above 0 and below 1.")
+        if whole_words and spans:
+            raise ZooError(
+                "Spans are of whole words already: give --model.spans or --model.whole_words."
+            )
         self.from_scratch = from_scratch
         self.mask_share = mask_share
         self.whole_words = whole_words
+        self.spans = spans
         self.metrics = torch.nn.ModuleDict({"val": MaskedLMScores(), "test": MaskedLMScores()})
 
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
@@ -144,23 +153,33 @@ class MaskedLMTask(FineTuningTask):
     ) -> Tensor | dict[str, Tensor]:
         """Mean cross-entropy over the tokens that this step asks for."""
         generator = seeded(batch["seed"], self.current_epoch, batch_index, self.global_rank)
-        chosen = choose(
-            batch["words"],
-            share=self.mask_share,
-            whole_words=self.whole_words,
-            generator=generator,
-        )
+        read, right, chosen = self._masked(batch, generator)
+        logits = logits_at(self.net, {**batch, "input_ids": read}, chosen)
+        nats = F.cross_entropy(logits.float(), right[chosen], reduction="sum")
+        count = chosen.sum()
+        return self.training_loss(nats / count.clamp(min=1), count)
+
+    def _masked(
+        self, batch: Mapping[str, Any], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What training reads, what is right, and which tokens it asks for."""
+        words, together = batch["words"], None
+        if self.spans:
+            together = choose_spans(words, share=self.mask_share, generator=generator)
+            chosen = together != NO_SPAN
+        else:
+            chosen = choose(
+                words, share=self.mask_share, whole_words=self.whole_words, generator=generator
+            )
         read, right = corrupt(
             batch["input_ids"],
             chosen,
             mask=self._mask,
             ordinary=self._ordinary,
             generator=generator,
+            together=together,
         )
-        logits = logits_at(self.net, {**batch, "input_ids": read}, chosen)
-        nats = F.cross_entropy(logits.float(), right[chosen], reduction="sum")
-        count = chosen.sum()
-        return self.training_loss(nats / count.clamp(min=1), count)
+        return read, right, chosen
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Count the masked tokens of a validation batch."""
