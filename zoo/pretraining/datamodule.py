@@ -201,14 +201,19 @@ class MaskedLMDataModule(TextDataModule):
             where = batch["labels"] >= 0
             yield batch["labels"][where], batch["sizes"][where]
 
-    def baselines(self) -> dict[str, float]:
-        """What the frequencies of train's tokens alone score on the test's fixed masks."""
+    def token_counts(self) -> Tensor:
+        """How often each token of the vocabulary stands in train's text, int64 `[vocabulary]`."""
         size = max(self.tokenizer.get_vocab().values()) + 1
         counts = torch.zeros(size, dtype=torch.long)
-        for row in self.features("train"):
-            ids, words = torch.tensor(row["input_ids"]), torch.tensor(row["words"])
+        for columns in self.features("train").select_columns(["input_ids", "words"]).iter(1000):
+            ids = torch.tensor([one for row in columns["input_ids"] for one in row])
+            words = torch.tensor([one for row in columns["words"] for one in row])
             counts += ids[words != NO_WORD].bincount(minlength=size)
-        scores = unigram_scores(counts, self.asked("test"))
+        return counts
+
+    def baselines(self) -> dict[str, float]:
+        """What the frequencies of train's tokens alone score on the test's fixed masks."""
+        scores = unigram_scores(self.token_counts(), self.asked("test"))
         return {f"unigram/{name}": value for name, value in scores.items()}
 
     @property

@@ -25,6 +25,7 @@ from zoo.pretraining.prediction import (
 )
 from zoo.pretraining.report import report
 from zoo.pretraining.spans import NO_SPAN, choose_spans
+from zoo.pretraining.unigrams import begin_with_unigrams
 from zoo.tracking.report import TaskReport
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
@@ -67,6 +68,8 @@ class MaskedLMTask(FineTuningTask):
         whole_words: Whether all tokens of a word are chosen together in training.
         spans: Whether training chooses spans of 1 to 10 whole words, each of which is masked,
             replaced or kept as one (SpanBERT).
+        begin_with_unigrams: Whether the output's bias begins as the log-probability of train's
+            tokens; for a head that is new.
     """
 
     family = "pretraining"
@@ -88,6 +91,7 @@ class MaskedLMTask(FineTuningTask):
         mask_share: float = 0.15,
         whole_words: bool = False,
         spans: bool = False,
+        begin_with_unigrams: bool = False,
     ):
         labels = ["token"] if labels is None else list(labels)
         super().__init__(
@@ -112,6 +116,7 @@ class MaskedLMTask(FineTuningTask):
         self.mask_share = mask_share
         self.whole_words = whole_words
         self.spans = spans
+        self.begin_with_unigrams = begin_with_unigrams
         self.metrics = torch.nn.ModuleDict({"val": MaskedLMScores(), "test": MaskedLMScores()})
 
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
@@ -135,6 +140,12 @@ class MaskedLMTask(FineTuningTask):
         if saved != self.from_scratch:
             self.from_scratch = saved
             self.model = self._built(self.labels, weights=False)
+
+    def on_fit_start(self) -> None:
+        """Begin with unigrams, where asked to; a training that is resumed has begun."""
+        if self.begin_with_unigrams and not self.trainer.ckpt_path:
+            counts = self.trainer.datamodule.token_counts()  # type: ignore[attr-defined]
+            begin_with_unigrams(self.net.get_output_embeddings(), counts)
 
     @cached_property
     def _mask(self) -> int:
