@@ -117,14 +117,21 @@ def test_a_run_learns_tests_predicts_compares_and_becomes_a_backbone(
     assert "test/f1" in metrics_of("tagged")
 
 
-def test_a_model_from_scratch_is_tested_resumed_and_made_to_a_backbone(
+def test_a_model_from_scratch_with_its_own_tokenizer_is_tested_resumed_and_made_to_a_backbone(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["pretraining", *flags, "--model.from_scratch=tiny"]) == 0
+    own = ["--data.new_tokenizer=wordpiece", "--data.vocabulary=300", "--model.spans=true"]
+    assert main(["pretraining", *flags, "--model.from_scratch=tiny", *own]) == 0
     loss = metrics_of("run")["test/loss"]
     config = json.loads(Path("run/model/config.json").read_text(encoding="utf-8"))
     assert (config["num_hidden_layers"], config["hidden_size"]) == (2, 128)
     assert config["architectures"] == ["BertForMaskedLM"]
+    words = json.loads(Path("run/model/tokenizer.json").read_text(encoding="utf-8"))["model"]
+    # Of the words of train, none of the backbone's others.
+    assert "lived" in words["vocab"]
+    assert "lovelace" not in words["vocab"]
+    assert len(words["vocab"]) == config["vocab_size"] < 100
+    assert "backbone" not in json.loads(Path("run/model/zoo.json").read_text(encoding="utf-8"))
     test = ["--data.test=test.txt", "--data.max_length=32", "--trainer.logger=false"]
     for name, weights in (
         ("a", "--model.backbone=run/model"),
@@ -153,6 +160,8 @@ def test_a_mistake_is_one_sentence(flags: list[str], capsys: pytest.CaptureFixtu
     assert "leave no room beside" in capsys.readouterr().err
     assert main(["pretraining", "test", "--model.backbone=minilm-l6", "--run_dir=x"]) == 2
     assert "has no trained head" in capsys.readouterr().err
+    assert main(["pretraining", *flags, "--data.new_tokenizer=bpe"]) == 2
+    assert "weights belong to its own tokenizer" in capsys.readouterr().err
 
 
 @pytest.mark.slow

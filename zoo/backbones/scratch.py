@@ -1,7 +1,7 @@
 """New models with random weights, for the tokenizer of a backbone."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -21,8 +21,10 @@ Size = Literal["tiny", "mini", "small", "same"]
 _SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512)}
 
 
-def new_masked_lm(backbone: str, size: Size, *, labels: Sequence[str]) -> "PreTrainedModel":
-    """A masked language model with random weights, for a backbone's tokenizer.
+def new_masked_lm(
+    backbone: str, size: Size, *, labels: Sequence[str], tokenizer: Any = None
+) -> "PreTrainedModel":
+    """A masked language model with random weights, for a backbone's tokenizer or another.
 
     Args:
         backbone: Registered name, folder or Hub id, whose tokenizer and longest input are kept.
@@ -30,6 +32,7 @@ def new_masked_lm(backbone: str, size: Size, *, labels: Sequence[str]) -> "PreTr
             (`tiny`), 4 of 256 (`mini`) and 4 of 512 (`small`), as in Turc et al. 2019
             (arXiv 1908.08962).
         labels: The head's one label.
+        tokenizer: Another tokenizer than the backbone's, if any.
 
     Raises:
         BackboneError: The backbone cannot be found or read, or it is an encoder-decoder.
@@ -38,19 +41,25 @@ def new_masked_lm(backbone: str, size: Size, *, labels: Sequence[str]) -> "PreTr
 
     config = load_config(backbone)
     check_kind(backbone, "masked-lm", config)
+    own = tokenizer or load_tokenizer(backbone)
+    size_of_vocabulary = max(own.get_vocab().values()) + 1
     if size != "same":
         layers, width = _SIZES[size]
-        tokenizer = load_tokenizer(backbone)
         config = AutoConfig.for_model(
             "bert",
-            vocab_size=max(tokenizer.get_vocab().values()) + 1,
+            vocab_size=size_of_vocabulary,
             hidden_size=width,
             num_hidden_layers=layers,
             num_attention_heads=width // 64,
             intermediate_size=4 * width,
             max_position_embeddings=longest_input(backbone),
-            pad_token_id=tokenizer.pad_token_id,
+            pad_token_id=own.pad_token_id,
         )
+    elif tokenizer is not None:
+        config.vocab_size = size_of_vocabulary
+        for name in ("pad", "bos", "eos", "cls", "sep", "mask"):
+            if getattr(config, f"{name}_token_id", None) is not None:
+                setattr(config, f"{name}_token_id", getattr(own, f"{name}_token_id"))
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
     model: PreTrainedModel = AutoModelForMaskedLM.from_config(config, dtype=torch.float32)

@@ -3,18 +3,20 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import torch
 from datasets import Features, List, Value
 from torch import Tensor
 
+from zoo import backbones
 from zoo.data.batching import padded
-from zoo.data.datamodule import TextDataModule
+from zoo.data.cache import cached
+from zoo.data.datamodule import HELD_OUT, HELD_OUT_SEED, TextDataModule
 from zoo.data.frames import Frame
 from zoo.data.sources import Sources, Split
 from zoo.data.tables import write_table
-from zoo.errors import DataError, ZooError
+from zoo.errors import DataError, ZooError, check_at_least
 from zoo.pretraining.blocks import piece_numbers
 from zoo.pretraining.encoding import (
     NO_WORD,
@@ -26,6 +28,13 @@ from zoo.pretraining.encoding import (
 )
 from zoo.pretraining.reading import TextDocument, read_documents
 from zoo.pretraining.unigrams import unigram_scores
+from zoo.pretraining.vocabulary import NewTokenizer, write_tokenizer
+
+if TYPE_CHECKING:
+    from transformers.tokenization_utils_tokenizers import TokenizersBackend
+
+#: Documents held in memory where a tokenizer is trained.
+TEXTS = 100
 
 #: Share of tokens that validation and test ask for, and the seed of their choice: the same in all
 #: runs, however they train, so that losses of one tokenizer can be compared.
@@ -51,6 +60,10 @@ class MaskedLMDataModule(TextDataModule):
         max_length: Longest block in tokens; the backbone's own (at most 512) if None.
         pack: Whether a block goes on with the next document where one ends; else each document
             begins a block. Documents in one block never see each other.
+        new_tokenizer: Train a tokenizer on train in place of the backbone's, for a model from
+            scratch: `wordpiece` (as BERT's) or `bpe` (of bytes, as RoBERTa's). Or a folder with one.
+        vocabulary: Tokens of a new tokenizer, special ones included.
+        lowercase: Whether new word pieces lose case and accents.
         batch_size: Blocks in a batch of one process.
         seed: Fixes the order of the training blocks and their masks.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
@@ -90,6 +103,9 @@ class MaskedLMDataModule(TextDataModule):
         backbone: str = "minilm-l6",
         max_length: int | None = None,
         pack: bool = True,
+        new_tokenizer: str | None = None,
+        vocabulary: int = 8000,
+        lowercase: bool = False,
         batch_size: int = 32,
         seed: int = 42,
         num_workers: int = 0,
@@ -111,6 +127,49 @@ class MaskedLMDataModule(TextDataModule):
         if labels not in (None, LABELS):
             raise ZooError(f"The labels of masked language modelling are {LABELS}, not {labels}.")
         self.pack = pack
+        self.new_tokenizer = new_tokenizer
+        self.vocabulary = vocabulary
+        self.lowercase = lowercase
+        if new_tokenizer in get_args(NewTokenizer):
+            check_at_least("--data.vocabulary", vocabulary, 300)
+        if lowercase and new_tokenizer != "wordpiece":
+            raise ZooError("--data.lowercase is for --data.new_tokenizer wordpiece alone.")
+
+    @cached_property
+    def tokenizer_folder(self) -> str | None:
+        """The folder of the tokenizer that was trained on train; None if it is the backbone's."""
+        if self.new_tokenizer not in get_args(NewTokenizer):
+            return self.new_tokenizer
+        train = self.examples("train")
+
+        def texts() -> Iterator[str]:
+            for some in train.select_columns(["text"]).iter(TEXTS):
+                yield from some["text"]
+
+        settings = {
+            "kind": self.new_tokenizer,
+            "size": self.vocabulary,
+            "lowercase": self.lowercase,
+        }
+        key = {
+            "examples": self._example_key,
+            "splits": sorted(self.sources.splits),  # tells what was held out
+            "held out": [HELD_OUT, HELD_OUT_SEED],
+            "tokenizer": settings,
+        }
+        return str(
+            cached(
+                "tokenizers",
+                key,
+                lambda folder: write_tokenizer(folder, texts, **settings),
+                lambda folder: folder,
+            )
+        )
+
+    @cached_property
+    def tokenizer(self) -> "TokenizersBackend":
+        """The tokenizer that was trained on train, or the backbone's."""
+        return backbones.load_tokenizer(self.tokenizer_folder or self.backbone)
 
     @property
     def reading_key(self) -> dict[str, Any]:

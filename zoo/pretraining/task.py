@@ -32,6 +32,7 @@ from zoo.training.task import FineTuningTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+    from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 #: What people write for a mask, whatever the tokenizer calls it.
 _MASKS = ("[MASK]", "<mask>")
@@ -68,6 +69,8 @@ class MaskedLMTask(FineTuningTask):
         whole_words: Whether all tokens of a word are chosen together in training.
         spans: Whether training chooses spans of 1 to 10 whole words, each of which is masked,
             replaced or kept as one (SpanBERT).
+        tokenizer_folder: Folder of a tokenizer that takes the place of the backbone's, from scratch
+            (`data.tokenizer_folder`).
         begin_with_unigrams: Whether the output's bias begins as the log-probability of train's
             tokens; for a head that is new.
     """
@@ -92,6 +95,7 @@ class MaskedLMTask(FineTuningTask):
         whole_words: bool = False,
         spans: bool = False,
         begin_with_unigrams: bool = False,
+        tokenizer_folder: str | None = None,
     ):
         labels = ["token"] if labels is None else list(labels)
         super().__init__(
@@ -112,6 +116,12 @@ class MaskedLMTask(FineTuningTask):
             raise ZooError(
                 "Spans are of whole words already: give --model.spans or --model.whole_words."
             )
+        if tokenizer_folder is not None and from_scratch is None:
+            raise ZooError(
+                "The backbone's weights belong to its own tokenizer: give --model.from_scratch "
+                "(tiny, mini, small or same) beside --data.new_tokenizer."
+            )
+        self.tokenizer_folder = tokenizer_folder
         self.from_scratch = from_scratch
         self.mask_share = mask_share
         self.whole_words = whole_words
@@ -121,7 +131,10 @@ class MaskedLMTask(FineTuningTask):
 
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
         if self.from_scratch is not None:
-            return backbones.new_masked_lm(self.backbone, self.from_scratch, labels=labels)
+            own = None if self.tokenizer_folder is None else self.tokenizer
+            return backbones.new_masked_lm(
+                self.backbone, self.from_scratch, labels=labels, tokenizer=own
+            )
         return super()._load(labels, weights=weights)
 
     def _trained_model(self) -> "PreTrainedModel":
@@ -140,6 +153,11 @@ class MaskedLMTask(FineTuningTask):
         if saved != self.from_scratch:
             self.from_scratch = saved
             self.model = self._built(self.labels, weights=False)
+
+    @cached_property
+    def tokenizer(self) -> "TokenizersBackend":
+        """The backbone's tokenizer, or the one that takes its place."""
+        return backbones.load_tokenizer(self.tokenizer_folder or self.backbone)
 
     def on_fit_start(self) -> None:
         """Begin with unigrams, where asked to; a training that is resumed has begun."""
