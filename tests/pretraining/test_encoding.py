@@ -17,6 +17,7 @@ from zoo.pretraining.encoding import (
     choose,
     corrupt,
     encode_documents,
+    in_batches,
     masked_rows,
     ordinary_ids,
     pack,
@@ -159,6 +160,13 @@ def test_a_block_is_not_filled_up_with_a_few_tokens_of_a_document() -> None:
     packed = list(pack(documents, frame=_FRAME, max_length=40, across=True))
     assert [block.pieces for _, block in packed] == [[22, 18], [26]]
     assert [block.ids[0] for _, block in packed] == [1, 1]
+
+
+def test_texts_are_encoded_so_many_characters_at_a_time() -> None:
+    texts = ["a" * 6, "", "b" * 5, "c" * 30, "d", "e"]
+    found = list(in_batches(texts, characters=11))
+    assert found == [texts[:3], texts[3:4], texts[4:]]
+    assert list(in_batches([], characters=5)) == []
 
 
 def test_blocks_without_room_for_a_token_are_refused() -> None:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from zoo import backbones
 from zoo.data.batching import padded
-from zoo.data.cache import cached
+from zoo.data.cache import cached, digest_of_file
 from zoo.data.datamodule import HELD_OUT, HELD_OUT_SEED, TextDataModule
 from zoo.data.frames import Frame
-from zoo.data.sources import Sources, Split
+from zoo.data.sources import Sources, Split, find_sources
 from zoo.data.tables import write_table
 from zoo.errors import DataError, ZooError, check_at_least
 from zoo.pretraining.blocks import piece_numbers
@@ -22,19 +22,20 @@ from zoo.pretraining.encoding import (
     NO_WORD,
     block_row,
     encode_documents,
+    in_batches,
     masked_rows,
     ordinary_ids,
     pack,
 )
-from zoo.pretraining.reading import TextDocument, read_documents
+from zoo.pretraining.reading import TextDocument, find_files, read_documents
 from zoo.pretraining.unigrams import unigram_scores
 from zoo.pretraining.vocabulary import NewTokenizer, write_tokenizer
 
 if TYPE_CHECKING:
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
-#: Documents held in memory where a tokenizer is trained.
-TEXTS = 100
+#: Documents held in memory where a tokenizer is trained, and characters where they are encoded.
+TEXTS, CHARACTERS = 100, 500_000
 
 #: Share of tokens that validation and test ask for, and the seed of their choice: the same in all
 #: runs, however they train, so that losses of one tokenizer can be compared.
@@ -50,10 +51,11 @@ class MaskedLMDataModule(TextDataModule):
         dataset: A sample's name, a folder or a Hub id.
         dataset_config: Configuration of a Hub dataset that has several.
         splits: Which split of a Hub dataset is which, such as `{test: validation}`.
-        train: A file; any of these three replaces `dataset` entirely. In a text file a blank line
-            ends a document; one without blank lines has a document on each line.
-        validation: A file. A missing validation or test split is held out of train, 10% each.
-        test: A file.
+        train: A file, a pattern (`part-*.txt.gz`) or a list of them; any of these three replaces
+            `dataset` entirely. In a text file a blank line ends a document; one without blank lines
+            has a document on each line. Files may be larger than memory, and packed by gzip.
+        validation: The same. A missing validation or test split is held out of train, 10% each.
+        test: The same.
         columns: Which column is `text`; found by its name if None.
         labels: The one label that there is (`["token"]`), as trained weights have it.
         backbone: Whose tokenizer to use.
@@ -95,9 +97,9 @@ class MaskedLMDataModule(TextDataModule):
         *,
         dataset_config: str | None = None,
         splits: dict[str, str] | None = None,
-        train: str | None = None,
-        validation: str | None = None,
-        test: str | None = None,
+        train: str | list[str] | None = None,
+        validation: str | list[str] | None = None,
+        test: str | list[str] | None = None,
         columns: dict[str, str | int] | None = None,
         labels: list[str] | None = None,
         backbone: str = "minilm-l6",
@@ -114,9 +116,6 @@ class MaskedLMDataModule(TextDataModule):
             dataset,
             dataset_config=dataset_config,
             splits=splits,
-            train=train,
-            validation=validation,
-            test=test,
             columns=columns,
             backbone=backbone,
             max_length=max_length,
@@ -124,6 +123,12 @@ class MaskedLMDataModule(TextDataModule):
             seed=seed,
             num_workers=num_workers,
         )
+        #: Files, lists of them and patterns, by split.
+        self.given: dict[Split, str | list[str] | None] = {
+            "train": train,
+            "validation": validation,
+            "test": test,
+        }
         if labels not in (None, LABELS):
             raise ZooError(f"The labels of masked language modelling are {LABELS}, not {labels}.")
         self.pack = pack
@@ -171,6 +176,32 @@ class MaskedLMDataModule(TextDataModule):
         """The tokenizer that was trained on train, or the backbone's."""
         return backbones.load_tokenizer(self.tokenizer_folder or self.backbone)
 
+    @cached_property
+    def sources(self) -> Sources:
+        """Where each split comes from; several files of one are read one after the other."""
+        found = {
+            split: find_files(names, option=f"--data.{split}")
+            for split, names in self.given.items()
+            if names
+        }
+        if not found:
+            return super().sources
+        for split, files in found.items():
+            self.files[split] = str(files[0])
+        single = find_sources(None, self.files)
+        key = {
+            split: " ".join(f"{path.name} {digest_of_file(path)}" for path in files)
+            if len(files) > 1
+            else single.key[split]
+            for split, files in found.items()
+        }
+        splits = {split: files if len(files) > 1 else files[0] for split, files in found.items()}
+        names = ", ".join(
+            files[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+            for files in found.values()
+        )
+        return Sources(dict(splits), names, key)
+
     @property
     def reading_key(self) -> dict[str, Any]:
         """Settings that change what is read from the same content."""
@@ -211,19 +242,32 @@ class MaskedLMDataModule(TextDataModule):
                 f"The tokenizer of {self.backbone} has no mask token, so masked language modelling "
                 "needs another backbone."
             )
-        documents = encode_documents(
-            [example["text"] for example in examples], tokenizer=self.tokenizer
-        )
-        rows: list[list[dict[str, Any]]] = [[] for _ in examples]
         frame = Frame.of(self.tokenizer, pairs=False)
-        try:
-            for last, block in pack(
-                documents, frame=frame, max_length=self.max_length, across=self.pack
-            ):
-                rows[last].append({**block_row(block), "part": len(rows[last])})
-        except ValueError as error:
-            raise DataError(f"--data.max_length: {error}") from None
-        return rows
+        if self.max_length <= frame.size:
+            raise DataError(
+                f"--data.max_length: {self.max_length} tokens leave no room beside {frame.size} "
+                "special ones."
+            )
+        return self._blocks([example["text"] for example in examples], frame)
+
+    def _blocks(self, texts: Sequence[str], frame: Frame) -> Iterator[list[dict[str, Any]]]:
+        """Of a few texts at a time, as tokens in Python are fifty times their bytes."""
+        documents = (
+            document
+            for some in in_batches(texts, characters=CHARACTERS)
+            for document in encode_documents(some, tokenizer=self.tokenizer)
+        )
+        own: list[dict[str, Any]] = []
+        done = 0
+        for last, block in pack(
+            documents, frame=frame, max_length=self.max_length, across=self.pack
+        ):
+            while done < last:
+                yield own
+                own, done = [], done + 1
+            own.append({**block_row(block), "part": len(own)})
+        yield own
+        yield from ([] for _ in texts[done + 1 :])
 
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """A batch to learn from: the task masks it, with chance that begins at `seed`."""

@@ -1,6 +1,6 @@
 """Documents to blocks of tokens, and blocks to what a masked language model learns from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -49,6 +49,18 @@ class Block(NamedTuple):
     pieces: list[int]
 
 
+def in_batches(texts: Sequence[str], *, characters: int) -> Iterator[Sequence[str]]:
+    """The texts in order, so many characters at a time or one text that is longer."""
+    begin = size = 0
+    for at, text in enumerate(texts):
+        if at > begin and size + len(text) > characters:
+            yield texts[begin:at]
+            begin, size = at, 0
+        size += len(text)
+    if begin < len(texts):
+        yield texts[begin:]
+
+
 def encode_documents(texts: Sequence[str], *, tokenizer: Any) -> list[Document]:
     """Tokens of whole texts, without special ones."""
     return [
@@ -81,7 +93,7 @@ def _sizes(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def pack(
-    documents: Sequence[Document], *, frame: Frame, max_length: int, across: bool
+    documents: Iterable[Document], *, frame: Frame, max_length: int, across: bool
 ) -> Iterator[tuple[int, Block]]:
     """Blocks of at most `max_length` tokens that hold every token of the documents once, in order.
 
