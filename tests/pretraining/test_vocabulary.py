@@ -1,6 +1,7 @@
 """Tokenizers trained on the text: what they hold, and that they are the same each time."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_byte_level_pairs_are_merged_by_their_frequency(tmp_path: Path) -> None:
     backend = tokenizer.backend_tokenizer
     for text in TEXTS:
         for word, _ in backend.pre_tokenizer.pre_tokenize_str(text):
-            pairs.update(zip(word, word[1:], strict=False))
+            pairs.update(pairwise(word))
     first = next(token for token, at in tokenizer.get_vocab().items() if at == 5 + 256)
     assert pairs[first[0], first[1]] == max(pairs.values())
     for text in TEXTS:
@@ -99,7 +100,7 @@ def test_it_is_trained_on_train_alone_and_kept(tmp_path: Path) -> None:
 def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(ZooError, match="weights belong to its own tokenizer"):
         MaskedLMTask(tokenizer_folder="somewhere")
-    with pytest.raises(ZooError, match="lowercase is for --data.new_tokenizer wordpiece"):
+    with pytest.raises(ZooError, match=r"lowercase is for --data\.new_tokenizer wordpiece"):
         MaskedLMDataModule(new_tokenizer="bpe", lowercase=True)
     with pytest.raises(ZooError, match=r"vocabulary 10 .*300"):
         MaskedLMDataModule(new_tokenizer="bpe", vocabulary=10)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         quiet_transformers,
     )
     from zoo.backbones.parts import block_classes, output_layer
-    from zoo.backbones.scratch import Size, new_masked_lm
+    from zoo.backbones.scratch import Size, new_language_model
     from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
     from zoo.backbones.warm_start import untied
@@ -51,7 +51,7 @@ __all__ = [
     "metadata",
     "model_folder",
     "names",
-    "new_masked_lm",
+    "new_language_model",
     "output_layer",
     "positions_of",
     "put_on_encoder",
@@ -83,7 +83,7 @@ _LAZY = {
         ("METADATA_FILE", "metadata", "model_folder", "resolve"), "zoo.backbones.sources"
     ),
     **dict.fromkeys(("block_classes", "output_layer"), "zoo.backbones.parts"),
-    **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
+    **dict.fromkeys(("Size", "new_language_model"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
     "put_on_encoder": "zoo.backbones.sharing",
     "untied": "zoo.backbones.warm_start",

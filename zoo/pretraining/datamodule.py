@@ -63,7 +63,7 @@ class MaskedLMDataModule(TextDataModule):
         pack: Whether a block goes on with the next document where one ends; else each document
             begins a block. Documents in one block never see each other.
         new_tokenizer: Train a tokenizer on train in place of the backbone's, for a model from
-            scratch: `wordpiece` (as BERT's) or `bpe` (of bytes, as RoBERTa's). Or a folder with one.
+            scratch: `wordpiece` (as BERT's) or `bpe` (of bytes, as RoBERTa's); or a folder of one.
         vocabulary: Tokens of a new tokenizer, special ones included.
         lowercase: Whether new word pieces lose case and accents.
         batch_size: Blocks in a batch of one process.
@@ -231,18 +231,26 @@ class MaskedLMDataModule(TextDataModule):
         """Settings that change what is encoded from the same documents."""
         return {"pack": self.pack, "blocks": "of pieces"}
 
-    def encode(self, examples: Sequence[Mapping[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-        """The blocks that end in each document: the others of its tokens are in a later one.
+    def find_frame(self) -> Frame:
+        """The special tokens around each piece.
 
         Raises:
-            DataError: Blocks are too short for a token, or the tokenizer has no mask.
+            DataError: The tokenizer has no mask.
         """
         if self.tokenizer.mask_token_id is None:
             raise DataError(
                 f"The tokenizer of {self.backbone} has no mask token, so masked language modelling "
                 "needs another backbone."
             )
-        frame = Frame.of(self.tokenizer, pairs=False)
+        return Frame.of(self.tokenizer, pairs=False)
+
+    def encode(self, examples: Sequence[Mapping[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+        """The blocks that end in each document: the others of its tokens are in a later one.
+
+        Raises:
+            DataError: Blocks are too short for a token, or the tokenizer has no mask.
+        """
+        frame = self.find_frame()
         if self.max_length <= frame.size:
             raise DataError(
                 f"--data.max_length: {self.max_length} tokens leave no room beside {frame.size} "
@@ -276,9 +284,10 @@ class MaskedLMDataModule(TextDataModule):
 
     def collate_of(self, split: Split) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]:
         """`collate`, in evaluation with masks that are always the same."""
-        return self.collate if split == "train" else self._collate_fixed
+        return self.collate if split == "train" else self.collate_fixed
 
-    def _collate_fixed(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def collate_fixed(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """A batch of evaluation: what it asks for are its `labels`."""
         batch = self.collate(features)
         read, right = masked_rows(
             batch,
@@ -300,7 +309,7 @@ class MaskedLMDataModule(TextDataModule):
             columns = table[start : start + self.batch_size]
             names = list(columns)
             rows = zip(*columns.values(), strict=True)
-            batch = self._collate_fixed([dict(zip(names, row, strict=True)) for row in rows])
+            batch = self.collate_fixed([dict(zip(names, row, strict=True)) for row in rows])
             where = batch["labels"] >= 0
             yield batch["labels"][where], batch["sizes"][where]
 

@@ -49,6 +49,19 @@ class Block(NamedTuple):
     pieces: list[int]
 
 
+def frame_of_decoder(tokenizer: Any) -> Frame:
+    """The special tokens around a text: the tokenizer's own, else what ends a text on both sides.
+
+    The first token of a text can be asked for where something stands before it.
+    """
+    frame = Frame.of(tokenizer, pairs=False)
+    if frame.size or tokenizer.eos_token_id is None:
+        return frame
+    end = int(tokenizer.eos_token_id)
+    begin = end if tokenizer.bos_token_id is None else int(tokenizer.bos_token_id)
+    return Frame(((begin,), (end,)), ((0,), (0,)), (0,))
+
+
 def in_batches(texts: Sequence[str], *, characters: int) -> Iterator[Sequence[str]]:
     """The texts in order, so many characters at a time or one text that is longer."""
     begin = size = 0

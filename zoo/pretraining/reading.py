@@ -1,7 +1,7 @@
 """Documents of plain text from any source: text files, JSON lines, tables, Parquet, the Hub."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +51,8 @@ def find_files(given: str | Sequence[str], *, option: str) -> Files:
         if path.is_file():
             found.append(path)
             continue
-        matches = sorted(Path(one) for one in glob(str(path), recursive=True))
+        root = Path(path.anchor)
+        matches = sorted(root.glob(str(path.relative_to(root))))
         files = [one for one in matches if one.is_file()]
         if not files:
             what = "No file matches" if has_magic(name) else "There is no such file"

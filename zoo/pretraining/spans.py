@@ -64,7 +64,7 @@ def _fill(own: Tensor, words: Tensor, share: float, generator: torch.Generator) 
 
 
 def _bounds(words: Tensor) -> tuple[list[int], list[int], list[int]]:
-    """First token and end of each word, and a number that changes where special tokens part them."""
+    """First token and end of each word, and a number that is another behind special tokens."""
     begins: list[int] = []
     ends: list[int] = []
     runs: list[int] = []

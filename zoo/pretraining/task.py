@@ -2,43 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo import backbones
 from zoo.data.batching import padded
 from zoo.data.frames import Frame, whole_backend
-from zoo.errors import DataError, RunError, ZooError, check_at_least
-from zoo.pretraining.blocks import logits_at, logits_of
-from zoo.pretraining.encoding import IGNORED, choose, corrupt, ordinary_ids, seeded
-from zoo.pretraining.metrics import MaskedLMScores
-from zoo.pretraining.prediction import (
-    Fill,
-    FilledText,
-    FilledTexts,
-    MaskedBlock,
-    best_tokens,
-    window,
-)
-from zoo.pretraining.report import report
+from zoo.errors import DataError, ZooError, check_at_least
+from zoo.pretraining.encoding import choose, corrupt, ordinary_ids, seeded
+from zoo.pretraining.language_model import LanguageModelTask
+from zoo.pretraining.prediction import Fill, FilledText, FilledTexts, best_tokens, window
 from zoo.pretraining.spans import NO_SPAN, choose_spans
-from zoo.pretraining.unigrams import begin_with_unigrams
-from zoo.tracking.report import TaskReport
 from zoo.training.optimization import Schedule
-from zoo.training.task import FineTuningTask
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-    from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 #: What people write for a mask, whatever the tokenizer calls it.
 _MASKS = ("[MASK]", "<mask>")
 
 
-class MaskedLMTask(FineTuningTask):
+class MaskedLMTask(LanguageModelTask):
     """A masked language model for any encoder, gone on with or from scratch.
 
     In a notebook::
@@ -75,10 +58,8 @@ class MaskedLMTask(FineTuningTask):
             tokens; for a head that is new.
     """
 
-    family = "pretraining"
     head = "masked-lm"
-    monitor = "val/loss"
-    monitor_mode = "min"
+    needs = "a string with a mask in it"
 
     def __init__(
         self,
@@ -108,62 +89,16 @@ class MaskedLMTask(FineTuningTask):
             betas=betas,
         )
         self.save_hyperparameters()
-        if labels != ["token"]:
-            raise ZooError(f"The labels of masked language modelling are ['token'], not {labels}.")
         if not 0 < mask_share < 1:
             raise ZooError(f"--model.mask_share {mask_share} must be above 0 and below 1.")
         if whole_words and spans:
             raise ZooError(
                 "Spans are of whole words already: give --model.spans or --model.whole_words."
             )
-        if tokenizer_folder is not None and from_scratch is None:
-            raise ZooError(
-                "The backbone's weights belong to its own tokenizer: give --model.from_scratch "
-                "(tiny, mini, small or same) beside --data.new_tokenizer."
-            )
-        self.tokenizer_folder = tokenizer_folder
-        self.from_scratch = from_scratch
+        self.use_settings(from_scratch, tokenizer_folder, begin_with_unigrams)
         self.mask_share = mask_share
         self.whole_words = whole_words
         self.spans = spans
-        self.begin_with_unigrams = begin_with_unigrams
-        self.metrics = torch.nn.ModuleDict({"val": MaskedLMScores(), "test": MaskedLMScores()})
-
-    def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
-        if self.from_scratch is not None:
-            own = None if self.tokenizer_folder is None else self.tokenizer
-            return backbones.new_masked_lm(
-                self.backbone, self.from_scratch, labels=labels, tokenizer=own
-            )
-        return super()._load(labels, weights=weights)
-
-    def _trained_model(self) -> "PreTrainedModel":
-        if self.from_scratch is not None:
-            raise RunError(
-                f"--model.from_scratch {self.from_scratch} gives random weights, so there is "
-                "nothing to evaluate. Leave it out with trained weights (--model.backbone "
-                "RUN/model), or give --ckpt_path RUN/checkpoints/FILE."
-            )
-        return super()._trained_model()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Give the model the shape that it had when the checkpoint was saved."""
-        super().on_load_checkpoint(checkpoint)
-        saved = checkpoint["hyper_parameters"].get("from_scratch")
-        if saved != self.from_scratch:
-            self.from_scratch = saved
-            self.model = self._built(self.labels, weights=False)
-
-    @cached_property
-    def tokenizer(self) -> "TokenizersBackend":
-        """The backbone's tokenizer, or the one that takes its place."""
-        return backbones.load_tokenizer(self.tokenizer_folder or self.backbone)
-
-    def on_fit_start(self) -> None:
-        """Begin with unigrams, where asked to; a training that is resumed has begun."""
-        if self.begin_with_unigrams and not self.trainer.ckpt_path:
-            counts = self.trainer.datamodule.token_counts()  # type: ignore[attr-defined]
-            begin_with_unigrams(self.net.get_output_embeddings(), counts)
 
     @cached_property
     def _mask(self) -> int:
@@ -173,25 +108,9 @@ class MaskedLMTask(FineTuningTask):
     def _ordinary(self) -> Tensor:
         return ordinary_ids(self.tokenizer)
 
-    def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        """Logits, float `[blocks, longest, vocabulary]`."""
-        return logits_of(self.net, batch)
-
-    def training_step(
-        self, batch: Mapping[str, Any], batch_index: int
-    ) -> Tensor | dict[str, Tensor]:
-        """Mean cross-entropy over the tokens that this step asks for."""
+    def ask(self, batch: Mapping[str, Any], batch_index: int) -> tuple[Tensor, Tensor]:
+        """Masks that are chosen anew."""
         generator = seeded(batch["seed"], self.current_epoch, batch_index, self.global_rank)
-        read, right, chosen = self._masked(batch, generator)
-        logits = logits_at(self.net, {**batch, "input_ids": read}, chosen)
-        nats = F.cross_entropy(logits.float(), right[chosen], reduction="sum")
-        count = chosen.sum()
-        return self.training_loss(nats / count.clamp(min=1), count)
-
-    def _masked(
-        self, batch: Mapping[str, Any], generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What training reads, what is right, and which tokens it asks for."""
         words, together = batch["words"], None
         if self.spans:
             together = choose_spans(words, share=self.mask_share, generator=generator)
@@ -200,7 +119,7 @@ class MaskedLMTask(FineTuningTask):
             chosen = choose(
                 words, share=self.mask_share, whole_words=self.whole_words, generator=generator
             )
-        read, right = corrupt(
+        return corrupt(
             batch["input_ids"],
             chosen,
             mask=self._mask,
@@ -208,116 +127,6 @@ class MaskedLMTask(FineTuningTask):
             generator=generator,
             together=together,
         )
-        return read, right, chosen
-
-    def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
-        """Count the masked tokens of a validation batch."""
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: Mapping[str, Any], batch_index: int) -> dict[str, Any]:
-        """Count the masked tokens of a test batch; its blocks are the `predictions`."""
-        return {"predictions": self._evaluate(batch, "test")}
-
-    def predict_step(self, batch: Mapping[str, Any], batch_index: int) -> list[MaskedBlock]:
-        """The blocks of a batch, with what is predicted at their masks."""
-        return self._blocks(batch)[0]
-
-    def _evaluate(
-        self, batch: Mapping[str, Any], split: Literal["val", "test"]
-    ) -> list[MaskedBlock]:
-        blocks, nats, right, sizes = self._blocks(batch)
-        metric: Any = self.metrics[split]
-        metric.update(nats, right, sizes)
-        if len(nats):
-            self.count_loss(split, nats.mean(), len(nats))
-        return blocks
-
-    def _blocks(self, batch: Mapping[str, Any]) -> tuple[list[MaskedBlock], Tensor, Tensor, Tensor]:
-        labels = batch["labels"]
-        asked = labels != IGNORED
-        logits = logits_at(self.net, batch, asked).float()
-        nats = F.cross_entropy(logits, labels[asked], reduction="none")
-        scores, predicted = logits.softmax(-1).max(-1)
-        whole = torch.where(asked, labels, batch["input_ids"])
-        counts: list[int] = asked.sum(dim=1).tolist()
-        sizes = batch["sizes"][asked]
-        found = zip(
-            batch["example"],
-            batch["part"],
-            whole.tolist(),
-            batch["attention_mask"].sum(dim=1).tolist(),
-            asked,
-            *(one.detach().cpu().split(counts) for one in (predicted, scores, nats, sizes)),
-            strict=True,
-        )
-        blocks = [
-            MaskedBlock(
-                example,
-                part,
-                ids[:length],
-                where.nonzero().squeeze(1).tolist(),
-                own_predicted.tolist(),
-                own_scores.tolist(),
-                own_nats.tolist(),
-                own_sizes.tolist(),
-            )
-            for (
-                example,
-                part,
-                ids,
-                length,
-                where,
-                own_predicted,
-                own_scores,
-                own_nats,
-                own_sizes,
-            ) in found
-        ]
-        return blocks, nats.detach(), predicted == labels[asked], sizes
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the scores."""
-        self._log_scores("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the scores."""
-        self._log_scores("test")
-
-    def _log_scores(self, split: Literal["val", "test"]) -> None:
-        metric: Any = self.metrics[split]
-        scores = metric.compute()
-        metric.reset()
-        # The loss is counted there as well, in double precision.
-        self.log_scores(split, scores)
-
-    def report(self, predictions: Sequence[MaskedBlock], examples: Any) -> TaskReport:
-        """Tables for the report of a test.
-
-        Args:
-            predictions: What `test_step` returned, of all processes, in any order.
-            examples: The table of test documents.
-        """
-        return report(predictions, tokenizer=self.tokenizer)
-
-    @classmethod
-    def input_of(cls, record: Mapping[str, Any]) -> str:
-        """The text of an object of a .jsonl file.
-
-        Raises:
-            DataError: It has none.
-        """
-        text = record.get("text")
-        if isinstance(text, str):
-            return text
-        raise DataError(
-            f'Each object needs "text" (a string with a mask in it); this one has '
-            f"{', '.join(record) or 'nothing'}."
-        )
-
-    @classmethod
-    def input_of_line(cls, line: str) -> str | None:
-        """The text of a line; None of a blank one."""
-        return line if line.strip() else None
 
     @torch.inference_mode()
     def predict(
