@@ -159,6 +159,9 @@ class RecipeCLI(LightningCLI):
         )
         parser.link_arguments("data.labels", "model.init_args.labels", apply_on="instantiate")
         parser.link_arguments("data.mode", "model.init_args.mode", apply_on="instantiate")
+        parser.link_arguments(
+            "data.tokenizer_folder", "model.init_args.tokenizer_folder", apply_on="instantiate"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning that arguments came from Python."""
@@ -235,6 +238,9 @@ class RecipeCLI(LightningCLI):
                 model.adaptation = _as_settings(parameters.get("adaptation", "full"))
             if "mode" in parameters:
                 data.mode = parameters["mode"]
+            if parameters.get("tokenizer_folder") is not None:
+                data.new_tokenizer = parameters["tokenizer_folder"]
+                model.from_scratch = parameters["from_scratch"]
             self.checkpoint = self.config.ckpt_path
             return
         head = _task_class(self.config.model.class_path).head

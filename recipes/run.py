@@ -367,7 +367,8 @@ def _log_model(cli: RecipeCLI, metrics: Mapping[str, float]) -> None:
     if cli.run_logger is None:
         return
     facts = metadata_of(cli)
-    facts = {name: facts[name] for name in ("backbone", "recipe", "labels", "data")}
+    kept = ("backbone", "recipe", "labels", "data")
+    facts = {name: value for name, value in facts.items() if name in kept}
     facts |= {"task": cli.model.family, "run": cli.folder.id, "scores": dict(metrics)}
     cli.run_logger.log_model(cli.recipe.name, cli.folder.model, facts)
 
@@ -375,8 +376,10 @@ def _log_model(cli: RecipeCLI, metrics: Mapping[str, float]) -> None:
 def metadata_of(cli: RecipeCLI) -> dict[str, Any]:
     """What an exported model says of itself in `zoo.json`."""
     origin = backbones.metadata(cli.model.backbone).get("backbone", cli.model.backbone)
+    # What has random weights at first has nothing of the backbone that it is named by.
+    known = {} if getattr(cli.model, "from_scratch", None) else {"backbone": origin}
     return {
-        "backbone": origin,
+        **known,
         "recipe": cli.recipe.name,
         "labels": cli.model.known_labels,
         # What `predict` and a later test must know to cut texts as in training.
