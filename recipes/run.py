@@ -128,6 +128,7 @@ def _fit(cli: RecipeCLI) -> int:
 def _out_of_memory(cli: RecipeCLI) -> str:
     advice = out_of_memory_advice(
         batch_size=cli.datamodule.batch_size,
+        max_tokens=cli.datamodule.max_tokens,
         accumulate=cli.trainer.accumulate_grad_batches,
         max_length=cli.datamodule.max_length,
         precision=str(cli.trainer.precision),

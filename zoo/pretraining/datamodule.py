@@ -51,6 +51,8 @@ class MaskedLMDataModule(TextDataModule):
         pack: Whether a block goes on with the next document where one ends; else no block holds
             tokens of two documents. Packed documents attend to each other.
         batch_size: Blocks in a batch of one process.
+        max_tokens: Tokens in a training batch of one process, padding included, instead of
+            `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training blocks and their masks.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
 
@@ -89,6 +91,7 @@ class MaskedLMDataModule(TextDataModule):
         max_length: int | None = None,
         pack: bool = True,
         batch_size: int = 32,
+        max_tokens: int | None = None,
         seed: int = 42,
         num_workers: int = 0,
     ):
@@ -103,6 +106,7 @@ class MaskedLMDataModule(TextDataModule):
             backbone=backbone,
             max_length=max_length,
             batch_size=batch_size,
+            max_tokens=max_tokens,
             seed=seed,
             num_workers=num_workers,
         )
