@@ -135,6 +135,13 @@ class RecipeCLI(LightningCLI):
             default="auto",
             help="Checkpoints between validations: steps (50), a time (10m), 0 for none, or auto.",
         )
+        parser.add_argument(
+            "--auto_batch",
+            type=bool,
+            default=False,
+            help="Find the tokens a batch may hold (--data.max_tokens) by trial steps, and keep "
+            "them in the run's config.yaml.",
+        )
         parser.link_arguments("model.init_args.backbone", "data.init_args.backbone")
         parser.link_arguments(
             "seed_everything", "data.init_args.seed", compute_fn=lambda seed: int(seed or 0)
@@ -155,6 +162,8 @@ class RecipeCLI(LightningCLI):
             check_at_least("--early_stopping", config.early_stopping, 1)
         self.interval = Interval.parse(config.checkpoint_every)
         if self.evaluating:
+            if config.auto_batch:
+                raise ZooError(f"--auto_batch is for fitting, and `{self.phase}` fits nothing.")
             if config.resume is not None:
                 raise ZooError("--resume goes on fitting; to evaluate, give --model.backbone.")
             self._use_weights()
@@ -172,6 +181,11 @@ class RecipeCLI(LightningCLI):
             raise ZooError("--resume goes on in its own folder: leave --run_dir out.")
         self.folder = existing_run_folder(config.resume, option="--resume")
         self._find_checkpoint()
+        if config.auto_batch and self.checkpoint is not None:
+            raise ZooError(
+                "--auto_batch is for runs that begin: going on with other batches, give "
+                "--data.max_tokens."
+            )
 
     def _find_checkpoint(self) -> None:
         found = newest_complete(self.folder)

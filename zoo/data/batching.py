@@ -14,6 +14,8 @@ import numpy.typing as npt
 import torch.distributed
 from torch.utils.data import DistributedSampler
 
+from zoo.errors import DataError
+
 Lengths = npt.NDArray[np.integer[Any]]
 
 #: The key that marks a batch that counts for nothing; tasks leave its step out.
@@ -179,11 +181,30 @@ class LengthGroupedSampler(_BatchSampler):
         _, world = _rank_and_world()
         return (len(self._bounds) - 1) // world
 
+    @property
+    def mean_size(self) -> float:
+        """Examples in a batch, the mean."""
+        return len(self.lengths) / max(1, len(self._bounds) - 1)
+
     def all_batches(self) -> Sequence[list[int]]:
         """The batches of all processes, in the order of their lengths with `max_tokens`."""
         order, bounds = self._order(np.random.default_rng([self.seed, self.epoch])), self._bounds
         order = order if self.rows is None else self.rows[order]
         return _Batches(order, np.arange(len(bounds) - 1), bounds)
+
+
+def check_longest(sampler: LengthGroupedSampler) -> None:
+    """Refuse a budget that not every example fits into.
+
+    Raises:
+        DataError: The longest is longer.
+    """
+    longest = int(sampler.lengths.max(initial=0))
+    if sampler.max_tokens is not None and longest > sampler.max_tokens:
+        raise DataError(
+            f"--data.max_tokens {sampler.max_tokens} is less than the longest training example "
+            f"({longest} tokens). Give more, or shorten examples with --data.max_length."
+        )
 
 
 def _cut(lengths: Lengths, most: int) -> Lengths:
@@ -316,6 +337,7 @@ __all__: list[str] = [
     "Filler",
     "LengthGroupedSampler",
     "Lengths",
+    "check_longest",
     "mark",
     "padded",
 ]

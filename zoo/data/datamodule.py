@@ -16,7 +16,7 @@ from lightning import LightningDataModule
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from zoo import backbones
-from zoo.data.batching import EvaluationSampler, LengthGroupedSampler, Lengths
+from zoo.data.batching import EvaluationSampler, LengthGroupedSampler, Lengths, check_longest
 from zoo.data.cache import cached, digest_of
 from zoo.data.sources import Sources, Split, find_sources
 from zoo.data.tables import CHUNK, Rows, read_table, write_table
@@ -353,8 +353,8 @@ class TextDataModule(LightningDataModule):
 
     def train_dataloader(self) -> StatefulDataLoader:
         """Shuffled batches of near-equal lengths; resumes in the middle of an epoch."""
-        sampler = self._training_sampler(self.max_tokens)
-        self._check_longest(sampler)
+        sampler = self.training_sampler(self.max_tokens)
+        check_longest(sampler)
         if self.trainer is not None:
             # Workers read ahead before Lightning tells the epoch that a resumed run begins with.
             progress: Any = self.trainer.fit_loop.epoch_progress.current
@@ -365,7 +365,8 @@ class TextDataModule(LightningDataModule):
                 self.begin_at = 0
         return self._loader("train", sampler)
 
-    def _training_sampler(self, max_tokens: int | None) -> LengthGroupedSampler:
+    def training_sampler(self, max_tokens: int | None) -> LengthGroupedSampler:
+        """What chooses training batches, of so many tokens or (None) of `batch_size`."""
         rows = self.training_rows()
         return LengthGroupedSampler(
             self._lengths("train")[rows],
@@ -375,22 +376,13 @@ class TextDataModule(LightningDataModule):
             rows=rows,
         )
 
-    def _check_longest(self, sampler: LengthGroupedSampler) -> None:
-        longest = int(sampler.lengths.max(initial=0))
-        if self.max_tokens is not None and longest > self.max_tokens:
-            raise DataError(
-                f"--data.max_tokens {self.max_tokens} is less than the longest training example "
-                f"({longest} tokens). Give more, or shorten examples with --data.max_length."
-            )
-
+    @property
     def examples_a_batch(self) -> float:
         """Examples in a training batch of one process; with `max_tokens` their mean."""
         if self.max_tokens is None:
             return self.batch_size
         if self.max_tokens not in self._means:
-            sampler = self._training_sampler(self.max_tokens)
-            batches = max(1, len(sampler.all_batches()))
-            self._means[self.max_tokens] = len(sampler.lengths) / batches
+            self._means[self.max_tokens] = self.training_sampler(self.max_tokens).mean_size
         return self._means[self.max_tokens]
 
     @cached_property

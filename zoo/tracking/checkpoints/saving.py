@@ -49,7 +49,7 @@ def _batch_of_all(trainer: Trainer) -> float | None:
     """Examples in the batches of all processes together; None where it is not known."""
     data: Any = getattr(trainer, "datamodule", None)
     if hasattr(data, "examples_a_batch"):
-        return float(data.examples_a_batch()) * trainer.world_size
+        return float(data.examples_a_batch) * trainer.world_size
     size = getattr(data, "batch_size", None)
     return None if size is None else int(size) * trainer.world_size
 
