@@ -153,6 +153,13 @@ class RecipeCLI(LightningCLI):
             type=DistillationSettings | None,
             help="Learn from a trained run: --distill.teacher RUN, and how.",
         )
+        parser.add_argument(
+            "--auto_batch",
+            type=bool,
+            default=False,
+            help="Find the tokens a batch may hold (--data.max_tokens) by trial steps, and keep "
+            "them in the run's config.yaml.",
+        )
         parser.link_arguments("model.init_args.backbone", "data.init_args.backbone")
         parser.link_arguments(
             "seed_everything", "data.init_args.seed", compute_fn=lambda seed: int(seed or 0)
@@ -180,6 +187,8 @@ class RecipeCLI(LightningCLI):
         Average.parse(config.average)
         self.interval = Interval.parse(config.checkpoint_every)
         if self.evaluating:
+            if config.auto_batch:
+                raise ZooError(f"--auto_batch is for fitting, and `{self.phase}` fits nothing.")
             if config.resume is not None:
                 raise ZooError("--resume goes on fitting; to evaluate, give --model.backbone.")
             self._use_weights()
@@ -199,6 +208,11 @@ class RecipeCLI(LightningCLI):
         self.folder = existing_run_folder(config.resume, option="--resume")
         self._find_teacher()
         self._find_checkpoint()
+        if config.auto_batch and self.checkpoint is not None:
+            raise ZooError(
+                "--auto_batch is for runs that begin: going on with other batches, give "
+                "--data.max_tokens."
+            )
 
     def _find_teacher(self) -> None:
         if self.distilling is not None:

@@ -17,6 +17,7 @@ import yaml
 from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.states import TrainerStatus
 
+from recipes.auto_batch import choose_batches
 from recipes.averaged import keep_average
 from recipes.catalog import INTERRUPTED
 from recipes.cli import RecipeCLI
@@ -69,11 +70,18 @@ def _begin(cli: RecipeCLI) -> None:
     if not cli.trainer.is_global_zero:
         return
     cli.folder.path.mkdir(parents=True, exist_ok=True)
+    _write_settings(cli)
+    if cli.run_logger is not None:
+        cli.run_logger.start()
+
+
+def _write_settings(cli: RecipeCLI) -> None:
+    if not cli.trainer.is_global_zero:
+        return
     settings = cli.settings()
     write_atomically(cli.folder.config, settings)
     if cli.run_logger is not None:
         cli.run_logger.log_settings({**yaml.safe_load(settings), **_circumstances(cli)})
-        cli.run_logger.start()
 
 
 def _fit(cli: RecipeCLI) -> int:
@@ -82,6 +90,9 @@ def _fit(cli: RecipeCLI) -> int:
         f"{len(data.examples(split)):,} {split}" for split in ("train", "validation", "test")
     )
     _say(cli, f"{cli.recipe.name}: {cli.model.backbone} on {data.sources.name} ({sizes} examples)")
+    if cli.config.auto_batch:
+        _say(cli, choose_batches(cli))
+        _write_settings(cli)
     if cli.run_logger is not None and cli.trainer.is_global_zero:
         cli.run_logger.log_data(data.sources.name, _data_facts(cli))
     began = time.perf_counter()
@@ -135,6 +146,7 @@ def _fit(cli: RecipeCLI) -> int:
 def _out_of_memory(cli: RecipeCLI) -> str:
     advice = out_of_memory_advice(
         batch_size=cli.datamodule.batch_size,
+        max_tokens=cli.datamodule.max_tokens,
         accumulate=cli.trainer.accumulate_grad_batches,
         max_length=cli.datamodule.max_length,
         precision=str(cli.trainer.precision),
