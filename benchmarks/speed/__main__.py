@@ -31,7 +31,7 @@ QUICK = {
     "seeds": [1],
 }
 
-PICTURE = results.RESULTS.parents[1] / "docs" / "speed.png"
+PICTURE = results.ROOT / "docs" / "speed.png"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

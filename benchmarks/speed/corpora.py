@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.speed.results import RESULTS
+from benchmarks.speed.results import ROOT
 from zoo import (
     ClassificationDataModule,
     ClassificationTask,
@@ -44,7 +44,7 @@ class Corpus(NamedTuple):
 
 def real_folder() -> Path | None:
     """The folder of real corpora, where there is one."""
-    folder = Path(os.environ.get("ZOO_REAL_DATA", RESULTS.parents[2] / "shared" / "data"))
+    folder = Path(os.environ.get("ZOO_REAL_DATA", ROOT.parent / "shared" / "data"))
     return folder if folder.is_dir() else None
 
 

@@ -10,7 +10,6 @@ are paired for the interval of the difference in F1 (Student's t).
 import argparse
 import json
 import math
-import os
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import corpora
-from benchmarks.speed.results import Goal, Result
+from benchmarks.speed.results import Goal, Result, environment
 from benchmarks.speed.timing import Spread, ratios, turns
 
 OURS, BF16 = "recipe", "recipe, bf16"
@@ -172,12 +171,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        env={
-            **os.environ,
-            "WANDB_MODE": "offline",
-            "HF_HUB_OFFLINE": "1",
-            "HF_DATASETS_CACHE": str(folder / "cache"),
-        },
+        env={**environment(), "HF_DATASETS_CACHE": str(folder / "cache")},
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-3000:]}")

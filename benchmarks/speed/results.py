@@ -1,6 +1,7 @@
 """What a benchmark found: a JSON file, and a table of it."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +11,8 @@ from typing import Any, Literal
 from benchmarks.speed import machine
 from benchmarks.speed.timing import Spread
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,12 @@ def _spread(value: Any) -> tuple[float, float, float]:
         return value["median"], value["low"], value["high"]
     median, low, high = value
     return median, low, high
+
+
+def environment() -> dict[str, str]:
+    """Variables for processes that measure: offline, and with this package to be found."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
 
 
 def _plain(value: Any) -> Any:

@@ -6,14 +6,13 @@ transformers' BERT.
 """
 
 import argparse
-import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
-from benchmarks.speed.results import Goal, Result
+from benchmarks.speed.results import Goal, Result, environment
 from benchmarks.speed.timing import Spread, ratios, turns
 
 #: What is run, by name.
@@ -66,7 +65,7 @@ def run(arguments: Sequence[str]) -> tuple[float, float]:
         [sys.executable, *arguments],
         check=True,
         stdout=subprocess.DEVNULL,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        env=environment(),
     )
     return time.perf_counter() - began, _children() - before
 

@@ -45,9 +45,9 @@ class EncoderWork(NamedTuple):
             lengths: Real tokens of each, int64 `[sequences]`.
 
         Returns:
-            Float64, a scalar, where the lengths are.
+            A scalar, float64 if the device has it, where the lengths are.
         """
-        exact = lengths.double()
+        exact = precise(lengths)
         pairs = [exact * (exact if far is None else exact.clamp(max=far)) for far in self.reach]
         attention = 4 * self.width * torch.stack(pairs).sum()
         return 3 * (self.per_token * exact.sum() + attention)
@@ -80,6 +80,11 @@ def encoder_work(model: nn.Module) -> EncoderWork | None:
     passes = depth / blocks
     per_token = 2 * passes * sum(inputs * outputs for inputs, outputs in sizes)
     return EncoderWork(tuple(dict.fromkeys(sizes)), per_token, int(width), _reach(config, depth))
+
+
+def precise(counts: Tensor) -> Tensor:
+    """Counts as float64, or as float32 where the device has nothing finer (Apple's)."""
+    return counts.float() if counts.device.type == "mps" else counts.double()
 
 
 def _lists(module: nn.Module) -> list[nn.ModuleList]:

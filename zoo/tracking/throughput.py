@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from zoo.tracking.gemm import EncoderWork, compute_dtype, encoder_work, gemm_peak
+from zoo.tracking.gemm import EncoderWork, compute_dtype, encoder_work, gemm_peak, precise
 
 GIB = 2**30
 
@@ -18,8 +18,8 @@ class Throughput(Callback):
 
     - `perf/tokens_per_second`: real tokens, padding not counted, of all processes, over the time
       spent in training steps: waiting for data counts, validation and checkpoints do not.
-    - `perf/padding_share`: padding among all positions of the batches as they are loaded; packed
-      execution skips it, padded execution computes it.
+    - `perf/padding_share`: padding among all positions of an encoder's input as it is loaded;
+      packed execution skips it, padded execution computes it.
     - `perf/gemm_share`: the work of these tokens over what the processor could have done in that
       time, as a matrix multiplication measured once at the start tells (`zoo.tracking.gemm`); for
       encoders that are trained whole, left out for others.
@@ -31,8 +31,10 @@ class Throughput(Callback):
         self.tokens = 0
         self.positions = 0
         self.seconds = 0.0
-        #: FLOP, float64, where the batches are: reading it each step would make a GPU wait.
+        #: FLOP and real positions, float64, where the batches are: reading them each step would
+        #: make a GPU wait.
         self._done: torch.Tensor | float = 0.0
+        self._real: torch.Tensor | float = 0.0
         self._work: EncoderWork | None = None
         #: FLOP per second of one process.
         self._peak = 0.0
@@ -45,6 +47,7 @@ class Throughput(Callback):
             "tokens": self.tokens,
             "seconds": self.seconds,
             "positions": self.positions,
+            "real_positions": float(self._real),
             "work": float(self._done),
         }
 
@@ -53,6 +56,7 @@ class Throughput(Callback):
         self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
         # Checkpoints of old lack these: the shares are then unknown.
         self.positions = state_dict.get("positions", 0)
+        self._real = state_dict.get("real_positions", 0.0)
         self._done = state_dict.get("work", 0.0)
 
     @property
@@ -68,7 +72,7 @@ class Throughput(Callback):
             "perf/peak_memory_gib": peak_memory_gib(),
         }
         if self.positions:
-            found["perf/padding_share"] = 1 - self.tokens / self.positions
+            found["perf/padding_share"] = 1 - float(self._real) / self.positions
         done = float(self._done)
         if done and self._peak and self.seconds:
             found["perf/gemm_share"] = done / (self.seconds * self._peak * self._world)
@@ -125,9 +129,10 @@ class Throughput(Callback):
     def _count(self, mask: Any, processes: int) -> None:
         if not isinstance(mask, torch.Tensor) or mask.dim() != 2:
             return
+        # As with the tokens, other processes are taken to have about as much.
         self.positions += mask.numel() * processes
+        self._real = precise(mask.sum()) * processes + self._real
         if self._work is not None:
-            # As with the tokens, other processes are taken to have about as much.
             self._done = self._work.of(mask.sum(dim=1)) * processes + self._done
 
 
