@@ -31,7 +31,6 @@ from zoo.tracking.guards import is_out_of_memory, last_good, out_of_memory_advic
 from zoo.tracking.plots import confusion_picture, curve_picture, curves_picture
 from zoo.tracking.report import ReportPage, TaskReport
 from zoo.tracking.run_folder import write_atomically
-from zoo.tracking.throughput import peak_memory_gib
 from zoo.tracking.wandb_logger import RunLogger, has_account
 
 
@@ -122,8 +121,7 @@ def _fit(cli: RecipeCLI) -> int:
         scores = _scores_of_best(cli)
     if cli.throughput.tokens:  # a run that was finished before keeps its speed
         scores |= {
-            "perf/tokens_per_second": cli.throughput.tokens_per_second,
-            "perf/peak_memory_gib": peak_memory_gib(),
+            **cli.throughput.figures,
             "perf/fit_seconds": time.perf_counter() - began,
         }
     whole = cli.model.whole()
