@@ -28,7 +28,7 @@ FAMILIES = {
     "ner": ("NERTask",),
     "classification": ("ClassificationTask",),
     "qa": ("QATask",),
-    "pretraining": ("MaskedLMTask",),
+    "pretraining": ("MaskedLMTask", "CausalLMTask"),
     "summarization": ("SummarizationTask", "ExtractiveSummarizationTask"),
 }
 

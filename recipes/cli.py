@@ -153,12 +153,22 @@ class RecipeCLI(LightningCLI):
             type=DistillationSettings | None,
             help="Learn from a trained run: --distill.teacher RUN, and how.",
         )
+        parser.add_argument(
+            "--auto_batch",
+            type=bool,
+            default=False,
+            help="Find the tokens a batch may hold (--data.max_tokens) by trial steps, and keep "
+            "them in the run's config.yaml.",
+        )
         parser.link_arguments("model.init_args.backbone", "data.init_args.backbone")
         parser.link_arguments(
             "seed_everything", "data.init_args.seed", compute_fn=lambda seed: int(seed or 0)
         )
         parser.link_arguments("data.labels", "model.init_args.labels", apply_on="instantiate")
         parser.link_arguments("data.mode", "model.init_args.mode", apply_on="instantiate")
+        parser.link_arguments(
+            "data.tokenizer_folder", "model.init_args.tokenizer_folder", apply_on="instantiate"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning that arguments came from Python."""
@@ -177,6 +187,8 @@ class RecipeCLI(LightningCLI):
         Average.parse(config.average)
         self.interval = Interval.parse(config.checkpoint_every)
         if self.evaluating:
+            if config.auto_batch:
+                raise ZooError(f"--auto_batch is for fitting, and `{self.phase}` fits nothing.")
             if config.resume is not None:
                 raise ZooError("--resume goes on fitting; to evaluate, give --model.backbone.")
             self._use_weights()
@@ -196,6 +208,11 @@ class RecipeCLI(LightningCLI):
         self.folder = existing_run_folder(config.resume, option="--resume")
         self._find_teacher()
         self._find_checkpoint()
+        if config.auto_batch and self.checkpoint is not None:
+            raise ZooError(
+                "--auto_batch is for runs that begin: going on with other batches, give "
+                "--data.max_tokens."
+            )
 
     def _find_teacher(self) -> None:
         if self.distilling is not None:
@@ -235,6 +252,9 @@ class RecipeCLI(LightningCLI):
                 model.adaptation = _as_settings(parameters.get("adaptation", "full"))
             if "mode" in parameters:
                 data.mode = parameters["mode"]
+            if parameters.get("tokenizer_folder") is not None:
+                data.new_tokenizer = parameters["tokenizer_folder"]
+                model.from_scratch = parameters["from_scratch"]
             self.checkpoint = self.config.ckpt_path
             return
         head = _task_class(self.config.model.class_path).head

@@ -31,7 +31,12 @@ OF_THE_RUN = {
     "--print_config": "All settings there are, as YAML.",
 }
 #: Set by a link, or not for the command line.
-_HIDDEN = {("data", "backbone"), ("data", "seed"), ("model", "labels")}
+_HIDDEN = {
+    ("data", "backbone"),
+    ("data", "seed"),
+    ("model", "labels"),
+    ("model", "tokenizer_folder"),
+}
 
 
 def show(recipe: Recipe) -> None:

@@ -17,6 +17,7 @@ import yaml
 from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.states import TrainerStatus
 
+from recipes.auto_batch import choose_batches
 from recipes.averaged import keep_average
 from recipes.catalog import INTERRUPTED
 from recipes.cli import RecipeCLI
@@ -26,12 +27,12 @@ from zoo.errors import RunError, TrainingStoppedError
 from zoo.tracking.checkpoints import why_damaged
 from zoo.tracking.console import console, print_scores, print_table, program, shown
 from zoo.tracking.export import export_model
-from zoo.tracking.guards import is_out_of_memory, last_good, out_of_memory_advice
+from zoo.tracking.guards import last_good, out_of_memory_advice
 from zoo.tracking.plots import confusion_picture, curve_picture, curves_picture
 from zoo.tracking.report import ReportPage, TaskReport
 from zoo.tracking.run_folder import write_atomically
-from zoo.tracking.throughput import peak_memory_gib
 from zoo.tracking.wandb_logger import RunLogger, has_account
+from zoo.training.memory import is_out_of_memory
 
 
 def run(cli: RecipeCLI) -> int:
@@ -69,11 +70,18 @@ def _begin(cli: RecipeCLI) -> None:
     if not cli.trainer.is_global_zero:
         return
     cli.folder.path.mkdir(parents=True, exist_ok=True)
+    _write_settings(cli)
+    if cli.run_logger is not None:
+        cli.run_logger.start()
+
+
+def _write_settings(cli: RecipeCLI) -> None:
+    if not cli.trainer.is_global_zero:
+        return
     settings = cli.settings()
     write_atomically(cli.folder.config, settings)
     if cli.run_logger is not None:
         cli.run_logger.log_settings({**yaml.safe_load(settings), **_circumstances(cli)})
-        cli.run_logger.start()
 
 
 def _fit(cli: RecipeCLI) -> int:
@@ -82,6 +90,9 @@ def _fit(cli: RecipeCLI) -> int:
         f"{len(data.examples(split)):,} {split}" for split in ("train", "validation", "test")
     )
     _say(cli, f"{cli.recipe.name}: {cli.model.backbone} on {data.sources.name} ({sizes} examples)")
+    if cli.config.auto_batch:
+        _say(cli, choose_batches(cli))
+        _write_settings(cli)
     if cli.run_logger is not None and cli.trainer.is_global_zero:
         cli.run_logger.log_data(data.sources.name, _data_facts(cli))
     began = time.perf_counter()
@@ -111,8 +122,7 @@ def _fit(cli: RecipeCLI) -> int:
         scores = _scores_of_best(cli)
     if cli.throughput.tokens:  # a run that was finished before keeps its speed
         scores |= {
-            "perf/tokens_per_second": cli.throughput.tokens_per_second,
-            "perf/peak_memory_gib": peak_memory_gib(),
+            **cli.throughput.figures,
             "perf/fit_seconds": time.perf_counter() - began,
         }
     whole = cli.model.whole()
@@ -135,6 +145,7 @@ def _fit(cli: RecipeCLI) -> int:
 def _out_of_memory(cli: RecipeCLI) -> str:
     advice = out_of_memory_advice(
         batch_size=cli.datamodule.batch_size,
+        max_tokens=cli.datamodule.max_tokens,
         accumulate=cli.trainer.accumulate_grad_batches,
         max_length=cli.datamodule.max_length,
         precision=str(cli.trainer.precision),
@@ -367,7 +378,8 @@ def _log_model(cli: RecipeCLI, metrics: Mapping[str, float]) -> None:
     if cli.run_logger is None:
         return
     facts = metadata_of(cli)
-    facts = {name: facts[name] for name in ("backbone", "recipe", "labels", "data")}
+    kept = ("backbone", "recipe", "labels", "data")
+    facts = {name: value for name, value in facts.items() if name in kept}
     facts |= {"task": cli.model.family, "run": cli.folder.id, "scores": dict(metrics)}
     cli.run_logger.log_model(cli.recipe.name, cli.folder.model, facts)
 
@@ -375,8 +387,10 @@ def _log_model(cli: RecipeCLI, metrics: Mapping[str, float]) -> None:
 def metadata_of(cli: RecipeCLI) -> dict[str, Any]:
     """What an exported model says of itself in `zoo.json`."""
     origin = backbones.metadata(cli.model.backbone).get("backbone", cli.model.backbone)
+    # What has random weights at first has nothing of the backbone that it is named by.
+    known = {} if getattr(cli.model, "from_scratch", None) else {"backbone": origin}
     return {
-        "backbone": origin,
+        **known,
         "recipe": cli.recipe.name,
         "labels": cli.model.known_labels,
         # What `predict` and a later test must know to cut texts as in training.

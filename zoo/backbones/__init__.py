@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from zoo.backbones.packed import packed_forward
     from zoo.backbones.parts import block_classes, output_layer
-    from zoo.backbones.scratch import Size, new_masked_lm
+    from zoo.backbones.scratch import Size, new_language_model
     from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
     from zoo.backbones.targets import (
@@ -62,7 +62,7 @@ __all__ = [
     "metadata",
     "model_folder",
     "names",
-    "new_masked_lm",
+    "new_language_model",
     "output_layer",
     "packed_forward",
     "parameter_depths",
@@ -98,7 +98,7 @@ _LAZY = {
     ),
     "parameter_depths": "zoo.backbones.depths",
     **dict.fromkeys(("block_classes", "output_layer"), "zoo.backbones.parts"),
-    **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
+    **dict.fromkeys(("Size", "new_language_model"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
     "packed_forward": "zoo.backbones.packed",
     **dict.fromkeys(

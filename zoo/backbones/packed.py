@@ -39,7 +39,9 @@ log = logging.getLogger(__name__)
 _told: set[str] = set()
 
 
-def packed_forward(model: "PreTrainedModel", inputs: Mapping[str, Tensor]) -> "ModelOutput":
+def packed_forward(
+    model: "PreTrainedModel", inputs: Mapping[str, Tensor], *, repad_body: bool | None = None
+) -> "ModelOutput":
     """What a model gives for a padded batch, computed without the padding.
 
     The batch goes through as it is where packing is of no use or not possible: where there is no
@@ -49,6 +51,8 @@ def packed_forward(model: "PreTrainedModel", inputs: Mapping[str, Tensor]) -> "M
         model: An encoder, with or without a head.
         inputs: `input_ids`, `attention_mask` and, where the model tells two texts apart,
             `token_type_ids`: each int64 `[batch, longest]`.
+        repad_body: Whether the head sees the padded batch again; if None only a head that does not
+            read every token by itself.
 
     Returns:
         The model's output. What it says of tokens is `[batch, longest, ...]`, 0 at padding.
@@ -62,7 +66,9 @@ def packed_forward(model: "PreTrainedModel", inputs: Mapping[str, Tensor]) -> "M
     _prepare(model)
     ids = inputs["input_ids"]
     given = {name: layout.pack(inputs[name]) for name in inputs if name != "attention_mask"}
-    layout.repad_body = not type(_whole(model)).__name__.endswith(_BY_TOKEN)
+    if repad_body is None:
+        repad_body = not type(_whole(model)).__name__.endswith(_BY_TOKEN)
+    layout.repad_body = repad_body
     output: ModelOutput = model(
         **given,
         attention_mask=mask,
@@ -125,7 +131,8 @@ def _prepare(model: "PreTrainedModel") -> None:
         body.register_forward_pre_hook(_without_mask, with_kwargs=True)
         body._unmasked_if_packed = True  # type: ignore[assignment]
     if not hasattr(last, "_repadded_if_packed"):
-        last.register_forward_hook(_repadded, with_kwargs=True)
+        # Before other hooks on the same module, which look at what is padded.
+        last.register_forward_hook(_repadded, with_kwargs=True, prepend=True)
         last._repadded_if_packed = True  # type: ignore[assignment]
 
 
