@@ -12,6 +12,7 @@ from zoo.backbones.registry import get, names, register
 from zoo.backbones.spec import BackboneSpec
 
 if TYPE_CHECKING:
+    from zoo.backbones.depths import parameter_depths
     from zoo.backbones.loading import (
         Head,
         ProblemType,
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
         positions_of,
         quiet_transformers,
     )
+    from zoo.backbones.packed import packed_forward
     from zoo.backbones.parts import block_classes, output_layer
-    from zoo.backbones.scratch import Size, new_masked_lm
+    from zoo.backbones.scratch import Size, new_language_model
     from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
     from zoo.backbones.targets import (
@@ -60,8 +62,10 @@ __all__ = [
     "metadata",
     "model_folder",
     "names",
-    "new_masked_lm",
+    "new_language_model",
     "output_layer",
+    "packed_forward",
+    "parameter_depths",
     "positions_of",
     "put_on_encoder",
     "quiet_transformers",
@@ -92,9 +96,11 @@ _LAZY = {
     **dict.fromkeys(
         ("METADATA_FILE", "metadata", "model_folder", "resolve"), "zoo.backbones.sources"
     ),
+    "parameter_depths": "zoo.backbones.depths",
     **dict.fromkeys(("block_classes", "output_layer"), "zoo.backbones.parts"),
-    **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
+    **dict.fromkeys(("Size", "new_language_model"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
+    "packed_forward": "zoo.backbones.packed",
     **dict.fromkeys(
         ("adapter_targets", "head_modules", "head_parameters", "scaled_layers"),
         "zoo.backbones.targets",

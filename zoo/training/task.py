@@ -40,17 +40,19 @@ class FineTuningTask(AdaptedTask):
         labels: Labels in the order of their ids.
         learning_rate: Highest learning rate, reached after the warm-up.
         weight_decay: AdamW's, for matrices only; norms and biases have none.
-        schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises from 0.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
         adaptation: What of the model is trained: a kind, or one with its settings.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
     """
 
     family: ClassVar[str]
     head: ClassVar[backbones.Head]
-    #: The score that chooses the best checkpoint, and whether `max` or `min` of it is best.
-    monitor: str
-    monitor_mode: ClassVar[str] = "max"
 
     def __init__(
         self,
@@ -62,7 +64,10 @@ class FineTuningTask(AdaptedTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
         adaptation: str | Adaptation = "full",
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
     ):
         super().__init__(
             learning_rate=learning_rate,
@@ -70,14 +75,19 @@ class FineTuningTask(AdaptedTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.backbone = backbone
+        self.packed = packed
         self.adaptation = Adaptation.of(adaptation)
         self.labels = list(labels)
         self.losses = torch.nn.ModuleDict(
             # A loss that is no number must show; "disable" would not weigh the batches.
             {split: MeanMetric(nan_strategy=math.nan) for split in ("val", "test")}
         )
+        #: Validation after fitting is to fit `calibration` too: other weights were put in.
+        self.recalibrating = False
         self.model: PreTrainedModel | None = None
         self._given: PreTrainedModel | None = None
         self._no_weights: RunError | None = None
@@ -95,6 +105,18 @@ class FineTuningTask(AdaptedTask):
             self.model = self._trained_model()
             self.model.eval()
         return self.model
+
+    def outputs(self, inputs: "Mapping[str, torch.Tensor]") -> Any:
+        """What the model gives for a padded batch; it is computed without the padding.
+
+        Args:
+            inputs: `input_ids`, `attention_mask` and, where the model tells two texts apart,
+                `token_type_ids`, each int64 `[batch, longest]`.
+
+        Returns:
+            The model's output. With `packed`, what it says of padding is 0.
+        """
+        return backbones.packed_forward(self.net, inputs) if self.packed else self.net(**inputs)
 
     def configure_model(self) -> None:
         """Build the model, once: Lightning calls this before fitting and again before testing."""
@@ -347,7 +369,8 @@ class FineTuningTask(AdaptedTask):
     @property
     def calibrating(self) -> bool:
         """Whether what this validation sees is to fit what `calibration` holds."""
-        return self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        fitting = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        return fitting or self.recalibrating
 
     def count_loss(self, split: Literal["val", "test"], loss: torch.Tensor, count: int) -> None:
         """Count the loss of an evaluation batch.
@@ -367,6 +390,8 @@ class FineTuningTask(AdaptedTask):
         mean: Any = self.losses[split]
         found = {"loss": mean.compute(), **scores}
         mean.reset()
+        if split == "val":
+            self.observe({f"val/{name}": value for name, value in found.items()})
         for name, value in found.items():
             key = f"{split}/{name}"
             self.log(key, value.float(), prog_bar=key == self.monitor, rank_zero_only=True)
