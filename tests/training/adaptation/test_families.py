@@ -110,6 +110,9 @@ def test_an_adaptation_trains_its_part_and_nothing_else_and_is_exported_whole(
     for ours, theirs in zip(_outputs(task, batch), _outputs(again, batch), strict=True):
         if family == "classification":  # the exported head gives calibrated logits
             ours = task.objective.calibrated(ours)
+        if family in ("ner", "qa", "pretraining"):  # of padding nothing is said
+            real = batch["attention_mask"].bool()
+            ours, theirs = ours[real], theirs[real]
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     peft = [path.name for path in (tmp_path / "run" / "model").iterdir() if "adapter" in path.name]
     assert bool(peft) == (kind == "prompt")
