@@ -36,8 +36,8 @@ def keep_average(cli: RecipeCLI) -> dict[str, float] | None:
     kept = sign * score > sign * best
     _note(
         cli,
-        f"Averaged weights ({cli.average.described}): {monitor} {score:.4f}, of the best checkpoint "
-        f"{best:.4f}. The {'average' if kept else 'best checkpoint'} is the model.",
+        f"Averaged weights ({cli.average.described}): {monitor} {score:.4f}, of the best "
+        f"checkpoint {best:.4f}. The {'average' if kept else 'best checkpoint'} is the model.",
     )
     if trainer.is_global_zero:
         cli.folder.add_metrics({f"average/{monitor.removeprefix('val/')}": score})
