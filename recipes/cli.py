@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from jsonargparse import Namespace
+from jsonargparse import dict_to_namespace
 from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -347,7 +347,7 @@ class RecipeCLI(LightningCLI):
 
 def _as_settings(given: Any) -> Any:
     """What a checkpoint says of an argument, as the parser has it."""
-    return Namespace(given) if isinstance(given, dict) else given
+    return dict_to_namespace(given) if isinstance(given, dict) else given
 
 
 def _short_name(backbone: str) -> str:

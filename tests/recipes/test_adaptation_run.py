@@ -73,6 +73,7 @@ def test_a_lora_run_leaves_a_merged_model_and_the_adapter_alone(
     assert metrics_of("third")["test/f1"] == pytest.approx(before)
 
 
+@pytest.mark.slow
 def test_a_lora_run_goes_on_from_its_last_checkpoint_to_the_same_bits(flags: list[str]) -> None:
     given = [*flags, "--model.adaptation.dropout=0.1", "--checkpoint_every=1"]
     assert main(["ner/lora", "fit", *given, "--run_dir=whole"]) == 0
@@ -87,6 +88,7 @@ def test_a_lora_run_goes_on_from_its_last_checkpoint_to_the_same_bits(flags: lis
         assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.slow
 def test_the_run_of_a_prompt_predicts_as_it_was_trained(
     flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,17 @@ class LanguageModelTask(FineTuningTask):
                 "(tiny, mini, small or same) beside --data.new_tokenizer."
             )
         self.tokenizer_folder = tokenizer_folder
+        kind = self.adaptation.kind
+        if kind == "prompt":
+            raise ZooError(
+                "--model.adaptation prompt puts vectors before one text, and a block of language "
+                "modelling may hold several: use lora, ia3, bitfit or full."
+            )
+        if from_scratch is not None and self.adaptation.is_partial:
+            raise ZooError(
+                f"--model.from_scratch {from_scratch} draws all weights anew, of which "
+                f"--model.adaptation {kind} would train few: leave one of the two out."
+            )
         self.from_scratch = from_scratch
         self.unigrams_first = unigrams_first
         self.metrics = torch.nn.ModuleDict({"val": MaskedLMScores(), "test": MaskedLMScores()})

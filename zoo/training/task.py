@@ -16,6 +16,7 @@ from torchmetrics import MeanMetric
 from zoo import backbones
 from zoo.errors import RunError, ZooError
 from zoo.training.adaptation import Adaptation
+from zoo.training.adaptation.prompts import has_prompt
 from zoo.training.adaptation.task import AdaptedTask
 from zoo.training.optimization import Schedule
 
@@ -116,7 +117,9 @@ class FineTuningTask(AdaptedTask):
         Returns:
             The model's output. With `packed`, what it says of padding is 0.
         """
-        return backbones.packed_forward(self.net, inputs) if self.packed else self.net(**inputs)
+        if self.packed and not has_prompt(self.net):  # a prompt goes before each text's padding
+            return backbones.packed_forward(self.net, inputs)
+        return self.net(**inputs)
 
     def configure_model(self) -> None:
         """Build the model, once: Lightning calls this before fitting and again before testing."""

@@ -27,7 +27,7 @@ def make(corpus: Path, bert: str) -> Make:
 
     def made(adaptation: Any, backbone: str = bert) -> tuple[NERTask, NERDataModule]:
         seed_everything(3)
-        same = dict.fromkeys(("train", "validation", "test"), str(corpus))
+        same: Any = dict.fromkeys(("train", "validation", "test"), str(corpus))
         data = NERDataModule(**same, backbone=backbone, batch_size=8, max_length=64, stride=8)
         task = NERTask(backbone, labels=data.labels, learning_rate=1e-2, adaptation=adaptation)
         return task, data
@@ -160,20 +160,25 @@ def test_head_trains_on_a_backbone_without_dropout(make: Make) -> None:
 
     class Watch(Callback):
         def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-            assert task.net.dropout.training
-            body = task.net.base_model
+            net: Any = task.net
+            body = net.base_model
+            assert net.dropout.training
             assert not any(part.training for part in body.modules() if part is not body)
 
     _fit((task, data), Watch())
     task.predict(["the ada dog"])  # leaves it as it was
-    assert not task.net.base_model.encoder.training
+    assert not task.net.base_model.get_submodule("encoder").training
 
 
 def test_gradual_begins_with_the_head_and_opens_a_part_at_a_time(make: Make) -> None:
     task, data = make(Adaptation(kind="gradual", unfreeze_by=0.6))
     seen: list[tuple[bool, ...]] = []
-    parts = ("classifier.weight", "bert.encoder.layer.1.output.dense.weight")
-    parts += ("bert.encoder.layer.0.output.dense.weight", "bert.embeddings.word_embeddings.weight")
+    parts = (
+        "classifier.weight",
+        "bert.encoder.layer.1.output.dense.weight",
+        "bert.encoder.layer.0.output.dense.weight",
+        "bert.embeddings.word_embeddings.weight",
+    )
 
     class Watch(Callback):
         def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -186,14 +191,15 @@ def test_gradual_begins_with_the_head_and_opens_a_part_at_a_time(make: Make) -> 
     assert opened == [0, 4, 8, 12]
 
 
-def test_a_run_of_a_trained_model_starts_its_adaptation_on_it(make: Make, tmp_path: Path) -> None:
+def test_new_weights_begin_with_the_predictions_of_the_model_without_them(make: Make) -> None:
     task, data = make("lora")
     task.configure_model()
     batch = next(iter(data.val_dataloader()))
     plain = NERTask(task.backbone, labels=data.labels)
     plain.model = plain._load(data.labels)
     with torch.no_grad(), task.evaluating(), plain.evaluating():
-        plain.net.classifier.load_state_dict(task.net.classifier.state_dict())
+        head = task.net.get_submodule("classifier").state_dict()
+        plain.net.get_submodule("classifier").load_state_dict(head)
         assert torch.allclose(task(batch), plain(batch), atol=1e-6)
 
 

@@ -276,7 +276,8 @@ class AdaptedTask(OptimizedTask):
             here = inspect.currentframe()
             frame = here.f_back if here is not None else None
         super().save_hyperparameters(*arguments, frame=frame, **options)
-        for kept in (self._hparams, self._hparams_initial):
+        both: Any = (self._hparams, self._hparams_initial)
+        for kept in both:
             kept["adaptation"] = self.adaptation.plain()
 
     @property
