@@ -153,7 +153,8 @@ class Comparison:
     def _ceiling(self, seconds: Mapping[str, Any]) -> float:
         """Padded over real tokens of what transformers' model computes."""
         given = self._given(FIXED if FIXED in seconds else THEIRS)
-        return sum(batch["input_ids"].numel() for batch in given) / self.real
+        positions: int = sum(batch["input_ids"].numel() for batch in given)
+        return positions / self.real
 
     @staticmethod
     def _base(seconds: Mapping[str, list[float]]) -> list[float]:
@@ -169,9 +170,7 @@ class Comparison:
         said = [first.judge(batch) for batch in self.batches]
         found: dict[str, float] = {}
         for name, step in others:
-            pairs = list(
-                zip(said, [step.judge(batch) for batch in self._given(name)], strict=True)
-            )
+            pairs = list(zip(said, [step.judge(batch) for batch in self._given(name)], strict=True))
             off = max(abs(a - b) for (a, _), (b, _) in pairs)
             norms = max(abs(a - b) / max(b, 1e-9) for (_, a), (_, b) in pairs)
             key = f"{self.corpus.name}, {self.precision}, {name}"
