@@ -71,7 +71,7 @@ def load(family: str, *, backbone: str, sample: bool = False) -> Corpus:
     """
     folder = None if sample else real_folder()
     if family == "ner":
-        files = {} if sample else wnut17()
+        files: dict[str, Any] = {} if sample else dict(wnut17())
         ner = NERDataModule(None if files else "ner-sample", **files, backbone=backbone)
         return Corpus("WNUT-17" if files else "ner-sample", ner, NERTask)
     if family == "classification":
@@ -85,9 +85,8 @@ def load(family: str, *, backbone: str, sample: bool = False) -> Corpus:
         )
         return Corpus("classification-sample", texts, ClassificationTask)
     train = folder / "qa" / "squad2_half_dev" / "dev-v2.0.json" if folder else None
-    most = FIXED["qa"] if train is not None and train.is_file() else None
-    if train is not None and most is not None:
-        questions = QADataModule(train=str(train), backbone=backbone, max_length=most)
+    if train is not None and train.is_file():
+        questions = QADataModule(train=str(train), backbone=backbone, max_length=FIXED["qa"])
         return Corpus("SQuAD 2.0, half of dev", questions, QATask)
     return Corpus("qa-sample", QADataModule("qa-sample", backbone=backbone), QATask)
 

@@ -14,9 +14,8 @@ import pty
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +25,9 @@ from benchmarks.speed import corpora
 from benchmarks.speed.peers import Step, task_loss
 from benchmarks.speed.results import Goal, Result, environment
 from benchmarks.speed.timing import Spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Steps that are not counted: the first ones make buffers.
 _WARM_UP = 3
@@ -78,10 +80,8 @@ def _over(ours: list[float], bare: list[float]) -> float:
 def _run(size: int, options: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds of each step of both, from a process in a terminal of its own."""
     with tempfile.TemporaryDirectory() as name:
-        settings = {
-            "flags": _flags(size, options, Path(name)),
-            "out": str(Path(name) / "found.json"),
-        }
+        out = Path(name) / "found.json"
+        settings = {"flags": _flags(size, options, Path(name)), "out": str(out)}
         command = [sys.executable, "-m", "benchmarks.speed.overhead", json.dumps(settings)]
         said: list[bytes] = []
 
@@ -102,9 +102,7 @@ def _run(size: int, options: argparse.Namespace) -> dict[str, list[float]]:
         if status:
             text = b"".join(said).decode(errors="replace")
             raise SystemExit(f"the recipe failed:\n{text[-3000:]}")
-        found: dict[str, list[float]] = json.loads(
-            Path(settings["out"]).read_text(encoding="utf-8")
-        )
+        found: dict[str, list[float]] = json.loads(out.read_text(encoding="utf-8"))
         return found
 
 

@@ -29,7 +29,7 @@ def make_task(
     kind: type[FineTuningTask], *, backbone: str, labels: list[str], packed: bool, seed: int = 0
 ) -> FineTuningTask | None:
     """A task with its model built; None where its family has no packed execution."""
-    options = {}
+    options: dict[str, Any] = {}
     if "packed" in inspect.signature(kind).parameters:
         options["packed"] = packed
     elif packed:

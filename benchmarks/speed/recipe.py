@@ -1,10 +1,10 @@
 """The shipped recipe on WNUT-17 against transformers' Trainer: time to train, and F1.
 
 Each training is a process of its own, and they take turns seed by seed. Texts are encoded before,
-for all. The recipe's time is its `perf/fit_seconds`: training with progress, logging (W&B offline), checkpoints and a validation of
-each epoch. The Trainer's is that of `Trainer.train` with nothing evaluated. All have the recipe's
-learning rate (the Trainer's own default trains this small model worse) and the same epochs; seeds
-are paired for the interval of the difference in F1 (Student's t).
+for all. The recipe's time is its `perf/fit_seconds`: training with logging (W&B offline),
+checkpoints and a validation of each epoch. The Trainer's is that of `Trainer.train` with nothing
+evaluated. All have the recipe's learning rate (the Trainer's own default trains this small model
+worse) and the same epochs; seeds are paired for the interval of the difference in F1 (Student's t).
 """
 
 import argparse
@@ -49,12 +49,13 @@ def measure(options: argparse.Namespace) -> Result:
             print(f"{way}, seed {seed}: {said['fit_seconds']:.0f} s, test F1 {said['test_f1']:.3f}")
     best = BF16 if BF16 in options.ways else OURS
     for way, runs in found.items():
-        row = {
+        row: dict[str, Any] = {
             "way": way,
             "seconds": Spread.of([one["fit_seconds"] for one in runs]),
             "real tokens/s": Spread.of([tokens / one["fit_seconds"] for one in runs]),
             "dev F1": statistics.mean(one["dev_f1"] for one in runs),
             "test F1": statistics.mean(one["test_f1"] for one in runs),
+            "peak memory, GiB": max(one["peak_memory_gib"] for one in runs),
         }
         for ours in (OURS, BF16):
             if ours in found and way not in (OURS, BF16):
@@ -132,6 +133,7 @@ def _ours(
         "fit_seconds": scores["perf/fit_seconds"],
         "dev_f1": scores["val/f1"],
         "test_f1": scores["test/f1"],
+        "peak_memory_gib": scores["perf/peak_memory_gib"],
     }
 
 
@@ -139,7 +141,8 @@ def _encoded(files: dict[str, str], backbone: str) -> int:
     """Encode all splits into the cache that all trainings read; the tokens of train."""
     from zoo import NERDataModule
 
-    data = NERDataModule(**files, backbone=backbone)
+    splits: dict[str, Any] = dict(files)
+    data = NERDataModule(**splits, backbone=backbone)
     for split in data.splits():
         data.features(split)
     return sum(len(row) for row in data.features("train")["input_ids"])

@@ -8,8 +8,7 @@ of tags, `EntityF1` ids; turning the one into the other is counted in `from tags
 import argparse
 import random
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +20,9 @@ from benchmarks.speed.timing import Spread, in_turns, ratios
 from zoo.ner.encoding import bio_labels
 from zoo.ner.metrics import EntityF1
 from zoo.summarization.rouge import ROUGE, rouge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TYPES = ("corporation", "creative-work", "group", "location", "person", "product")
 

@@ -20,6 +20,7 @@ from seqeval.metrics import f1_score
 
 from zoo import NERDataModule, backbones
 from zoo.ner.encoding import IGNORED
+from zoo.tracking.throughput import peak_memory_gib
 
 
 def main() -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     seconds = train(model, rows, data, settings)
     found = {
         "fit_seconds": seconds,
+        "peak_memory_gib": peak_memory_gib(),
         "dev_f1": score(model, data, "validation"),
         "test_f1": score(model, data, "test"),
     }
