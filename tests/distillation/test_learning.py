@@ -171,7 +171,8 @@ def test_attention_of_an_equal_student_matches_and_that_of_others_comes_nearer(
     architecture: str, objective: str, tiny: Tiny, fit: Fit, tmp_path: Path
 ) -> None:
     teacher = teacher_of("ner", tmp_path, str(tiny(architecture)))
-    settings = DistillationSettings(alpha=0.0, **{objective: 1.0})
+    weights: dict[str, Any] = {objective: 1.0}
+    settings = DistillationSettings(alpha=0.0, **weights)
     found = []
     for folder in (tmp_path / "teacher", student_of(teacher, tmp_path / "student", layers=1)):
         data = data_of("ner", tmp_path, str(folder))

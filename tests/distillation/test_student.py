@@ -13,7 +13,8 @@ from zoo.errors import ZooError
 
 Tiny = Callable[[str], Path]
 
-_ENCODERS = ("bert", "roberta", "deberta-v2", "distilbert", "electra", "modernbert")
+_SLOW = ("roberta", "deberta-v2", "distilbert", "electra")
+_ENCODERS = ["bert", "modernbert", *(pytest.param(one, marks=pytest.mark.slow) for one in _SLOW)]
 
 
 @pytest.mark.parametrize("architecture", _ENCODERS)
@@ -31,7 +32,7 @@ def test_a_student_has_the_first_layers_embeddings_and_head_of_its_teacher(
     assert backbones.metadata(str(folder))["backbone"] == str(tiny(architecture))
 
 
-@pytest.mark.parametrize("architecture", ["t5", "bart"])
+@pytest.mark.parametrize("architecture", ["t5", pytest.param("bart", marks=pytest.mark.slow)])
 def test_both_halves_of_an_encoder_decoder_are_cut(
     architecture: str, tiny: Tiny, tmp_path: Path
 ) -> None:
@@ -49,6 +50,7 @@ def test_both_halves_of_an_encoder_decoder_are_cut(
     assert any("decoder" in name for name in gone)
 
 
+@pytest.mark.slow
 def test_a_warm_start_is_cut_in_both_halves(tiny: Tiny, tmp_path: Path) -> None:
     bert = tiny("bert")
     teacher = teacher_of("abstractive", tmp_path, f"{bert}-2-{bert}")

@@ -71,7 +71,7 @@ def test_a_model_learns_from_a_training_batch(name: str, tmp_path: Path, tiny: T
     backbone = _backbone(name, tiny)
     data = _data(tmp_path, backbone)
     (batch,) = data.train_dataloader()
-    assert set(batch) == {"input_ids", "attention_mask", "labels", "tokens"}
+    assert set(batch) == {"input_ids", "attention_mask", "labels", "tokens", "rows"}
     assert all(batch[key].dtype == torch.int64 for key in ("input_ids", "labels"))
     model = backbones.load_model(backbone, "text-to-text", labels=data.labels)
     output = model(**{key: batch[key] for key in ("input_ids", "attention_mask", "labels")})

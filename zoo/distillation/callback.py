@@ -123,7 +123,7 @@ class Distillation(Callback):
             parameter.requires_grad_(True)
         self._thawed = []
         for one, packed in self._packed.items():
-            one.packed = packed  # type: ignore[assignment]
+            one.packed = packed
         self._packed = {}
 
     def _freeze(self, device: torch.device) -> None:
@@ -139,7 +139,7 @@ class Distillation(Callback):
             if getattr(task, "packed", False):
                 # Packed rows have no tokens by row that could be laid beside each other.
                 self._packed[task] = True
-                task.packed = False  # type: ignore[assignment]
+                task.packed = False
         settings = self.settings
         self._matching = Matching(settings, student.net, self.teacher.net).to(student.device)
         kinds = {
@@ -154,8 +154,12 @@ class Distillation(Callback):
         self._restore()
 
     def _fill(self, data: Any) -> None:
-        key = {"teacher": fingerprint_of(self.teacher.net), "order": self._order}
-        key |= {"calibration": self.teacher.calibration, "labels": self.teacher.known_labels}
+        key = {
+            "teacher": fingerprint_of(self.teacher.net),
+            "order": self._order,
+            "calibration": self.teacher.calibration,
+            "labels": self.teacher.known_labels,
+        }
         if self.settings.uses_unlabelled:
             assert self.settings.unlabelled is not None
             self._unlabelled = Unlabelled(data, self._task, self.settings.unlabelled)

@@ -85,12 +85,14 @@ class Matching(nn.Module):
             losses = []
             for own, its in self.pairs[0]:
                 scores = [
-                    relation(*seen.projected[layer - 1][:2], heads=heads)
+                    relation(
+                        seen.projected[layer - 1][0], seen.projected[layer - 1][1], heads=heads
+                    )
                     for seen, layer, heads in zip(
                         (student, teacher), (own, its), self.heads, strict=True
                     )
                 ]
-                losses.append(attention_mse(*scores, masks[0]))
+                losses.append(attention_mse(scores[0], scores[1], masks[0]))
             found["attention"] = torch.stack(losses).mean()
         if self.settings.minilm:
             found["minilm"] = self._minilm(student, teacher, masks[0])
@@ -123,7 +125,7 @@ class Matching(nn.Module):
                 relation(seen.projected[-1][first], seen.projected[-1][second], heads=self.heads[1])
                 for seen in (student, teacher)
             ]
-            losses.append(relation_divergence(*scores, mask))
+            losses.append(relation_divergence(scores[0], scores[1], mask))
         return losses[0] + losses[1]
 
 

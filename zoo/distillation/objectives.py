@@ -97,7 +97,8 @@ def relation(vectors: Tensor, other: Tensor, *, heads: int) -> Tensor:
     first, second = (
         one.float().unflatten(-1, (heads, -1)).transpose(1, 2) for one in (vectors, other)
     )
-    return first @ second.transpose(-1, -2) / math.sqrt(first.shape[-1])
+    scores: Tensor = first @ second.transpose(-1, -2) / math.sqrt(first.shape[-1])
+    return scores
 
 
 def attention_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:

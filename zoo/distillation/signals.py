@@ -123,12 +123,13 @@ def _over_places(signal: Signal) -> Tensor:
 def _calibrated(task: Any, logits: Tensor) -> Tensor:
     """Logits that mean the same in two tasks, whatever each keeps beside its weights."""
     objective = task.objective
+    values = logits.float()
     if task.mode == "multi_label":  # what weights of classes add to the odds is taken off
-        return logits.float() + objective.offset[: logits.shape[-1]]
-    if task.mode == "regression":
+        values = values + objective.offset[: logits.shape[-1]]
+    elif task.mode == "regression":
         # In the units of the data: an exported model's are 1, those of one in training its own.
-        return logits.float() * objective.spread + objective.mean
-    return logits.float()
+        values = values * objective.spread + objective.mean
+    return values
 
 
 __all__ = ["Signal", "signal_of", "soft_loss"]
