@@ -1,6 +1,5 @@
 """A batch without its padding gives what the padded batch gives."""
 
-import logging
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -219,10 +218,27 @@ def test_what_cannot_be_packed_is_padded_and_the_log_says_so_once(
     assert lines == ["Models of the kind deberta-v2 cannot be packed: their batches are padded."]
 
 
+@pytest.mark.parametrize("architecture", ["bert", "modernbert"])
+def test_hooks_on_the_body_can_see_the_padded_batch(tiny: TINY, architecture: str) -> None:
+    model = model_of(tiny, architecture, "masked-lm")
+    inputs = batch_of([9, 3, 14], model)
+    right = model(**inputs).logits
+    asked = inputs["attention_mask"].bool() & (torch.arange(14) % 3 == 0)
+    assert asked.sum() == 9
+
+    def choose(module: Any, args: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[asked][None]
+        return output
+
+    model.base_model.register_forward_hook(choose)
+    found = packed.packed_forward(model, inputs, padded_head=True).logits[0]
+    torch.testing.assert_close(found, right[asked], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_a_compiled_model_is_packed_too(tiny: TINY) -> None:
     for head in ("token-classification", "sequence-classification"):
-        model = model_of(tiny, "bert", head)  # type: ignore[arg-type]
+        model = model_of(tiny, "bert", head)
         compiled: Any = torch.compile(model, backend="eager", dynamic=True)
         for lengths in ([9, 3, 14], [4, 3, 8, 8]):
             inputs = batch_of(lengths, model)

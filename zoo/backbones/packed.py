@@ -16,7 +16,6 @@ from zoo.backbones.packed_layout import Layout, layout_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-    from transformers.utils import ModelOutput
 
 #: Kinds of models that can be packed, each with the module that gives the body's hidden states:
 #: what follows it reads sequences again.
@@ -39,7 +38,9 @@ log = logging.getLogger(__name__)
 _told: set[str] = set()
 
 
-def packed_forward(model: "PreTrainedModel", inputs: Mapping[str, Tensor]) -> "ModelOutput":
+def packed_forward(
+    model: "PreTrainedModel", inputs: Mapping[str, Tensor], *, padded_head: bool = False
+) -> Any:
     """What a model gives for a padded batch, computed without the padding.
 
     The batch goes through as it is where packing is of no use or not possible: where there is no
@@ -49,21 +50,23 @@ def packed_forward(model: "PreTrainedModel", inputs: Mapping[str, Tensor]) -> "M
         model: An encoder, with or without a head.
         inputs: `input_ids`, `attention_mask` and, where the model tells two texts apart,
             `token_type_ids`: each int64 `[batch, longest]`.
+        padded_head: Whether the head too sees the body's output padded again, as where a hook on
+            the body chooses tokens; heads that do not read each token by itself always do.
 
     Returns:
         The model's output. What it says of tokens is `[batch, longest, ...]`, 0 at padding.
     """
     mask = inputs.get("attention_mask")
     if mask is None or not set(inputs) <= _INPUTS or not can_pack(model):
-        return model(**inputs)  # type: ignore[no-any-return]
+        return model(**inputs)
     layout = layout_of(mask)
     if layout is None:
-        return model(**inputs)  # type: ignore[no-any-return]
+        return model(**inputs)
     _prepare(model)
     ids = inputs["input_ids"]
     given = {name: layout.pack(inputs[name]) for name in inputs if name != "attention_mask"}
-    layout.repad_body = not type(_whole(model)).__name__.endswith(_BY_TOKEN)
-    output: ModelOutput = model(
+    layout.repad_body = padded_head or not type(_whole(model)).__name__.endswith(_BY_TOKEN)
+    output = model(
         **given,
         attention_mask=mask,
         position_ids=layout.pack(_positions_by_id(model, ids))
@@ -125,7 +128,8 @@ def _prepare(model: "PreTrainedModel") -> None:
         body.register_forward_pre_hook(_without_mask, with_kwargs=True)
         body._unmasked_if_packed = True  # type: ignore[assignment]
     if not hasattr(last, "_repadded_if_packed"):
-        last.register_forward_hook(_repadded, with_kwargs=True)
+        # Before hooks that others put there, which know of padded batches alone.
+        last.register_forward_hook(_repadded, with_kwargs=True, prepend=True)
         last._repadded_if_packed = True  # type: ignore[assignment]
 
 
