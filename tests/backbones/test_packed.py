@@ -78,10 +78,11 @@ def test_outputs_and_gradients_are_those_of_the_padded_batch(
         for net, output in ((plain, right), (model, mine)):
             net.zero_grad()
             weights = torch.Generator().manual_seed(2)
-            sum(
+            shown = [
                 (one * torch.rand(one.shape, generator=weights)).sum()
                 for one in found(output, mask)
-            ).backward()
+            ]
+            torch.stack(shown).sum().backward()
         for (name, one), other in zip(model.named_parameters(), plain.parameters(), strict=True):
             assert (one.grad is None) == (other.grad is None), name
             if one.grad is not None:

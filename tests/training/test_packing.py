@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zoo import NERDataModule, NERTask
-from zoo.backbones import packed
+from zoo.backbones import packed, packed_layout
 
 LABELS = ["O", "B-PER", "I-PER"]
 
@@ -16,7 +16,7 @@ LABELS = ["O", "B-PER", "I-PER"]
 def layouts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The layouts that are made from here on."""
     made: list[Any] = []
-    layout_of = packed.layout_of
+    layout_of = packed_layout.layout_of
 
     def watched(mask: torch.Tensor) -> Any:
         made.append(layout_of(mask))

@@ -123,14 +123,14 @@ def _prepare(model: "PreTrainedModel") -> None:
         register()
         for module in model.modules():
             config = getattr(module, "config", None)
-            if getattr(config, "_attn_implementation", None) == "sdpa":
+            if config is not None and getattr(config, "_attn_implementation", None) == "sdpa":
                 config._attn_implementation = NAME
         body.register_forward_pre_hook(_without_mask, with_kwargs=True)
-        body._unmasked_if_packed = True  # type: ignore[assignment]
+        body._unmasked_if_packed = True
     if not hasattr(last, "_repadded_if_packed"):
         # Before hooks that others put there, which know of padded batches alone.
         last.register_forward_hook(_repadded, with_kwargs=True, prepend=True)
-        last._repadded_if_packed = True  # type: ignore[assignment]
+        last._repadded_if_packed = True
 
 
 def _without_mask(
