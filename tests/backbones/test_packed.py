@@ -232,7 +232,7 @@ def test_hooks_on_the_body_can_see_the_padded_batch(tiny: TINY, architecture: st
         return output
 
     model.base_model.register_forward_hook(choose)
-    found = packed.packed_forward(model, inputs, padded_head=True).logits[0]
+    found = packed.packed_forward(model, inputs, repad_body=True).logits[0]
     torch.testing.assert_close(found, right[asked], rtol=1e-5, atol=1e-6)
 
 

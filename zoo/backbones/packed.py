@@ -39,7 +39,7 @@ _told: set[str] = set()
 
 
 def packed_forward(
-    model: "PreTrainedModel", inputs: Mapping[str, Tensor], *, padded_head: bool = False
+    model: "PreTrainedModel", inputs: Mapping[str, Tensor], *, repad_body: bool | None = None
 ) -> Any:
     """What a model gives for a padded batch, computed without the padding.
 
@@ -50,8 +50,8 @@ def packed_forward(
         model: An encoder, with or without a head.
         inputs: `input_ids`, `attention_mask` and, where the model tells two texts apart,
             `token_type_ids`: each int64 `[batch, longest]`.
-        padded_head: Whether the head too sees the body's output padded again, as where a hook on
-            the body chooses tokens; heads that do not read each token by itself always do.
+        repad_body: Whether the head sees the padded batch again; if None only a head that does not
+            read every token by itself.
 
     Returns:
         The model's output. What it says of tokens is `[batch, longest, ...]`, 0 at padding.
@@ -65,7 +65,9 @@ def packed_forward(
     _prepare(model)
     ids = inputs["input_ids"]
     given = {name: layout.pack(inputs[name]) for name in inputs if name != "attention_mask"}
-    layout.repad_body = padded_head or not type(_whole(model)).__name__.endswith(_BY_TOKEN)
+    if repad_body is None:
+        repad_body = not type(_whole(model)).__name__.endswith(_BY_TOKEN)
+    layout.repad_body = repad_body
     output = model(
         **given,
         attention_mask=mask,
@@ -128,7 +130,7 @@ def _prepare(model: "PreTrainedModel") -> None:
         body.register_forward_pre_hook(_without_mask, with_kwargs=True)
         body._unmasked_if_packed = True
     if not hasattr(last, "_repadded_if_packed"):
-        # Before hooks that others put there, which know of padded batches alone.
+        # Before other hooks on the same module, which look at what is padded.
         last.register_forward_hook(_repadded, with_kwargs=True, prepend=True)
         last._repadded_if_packed = True
 
