@@ -11,6 +11,7 @@ import torch
 from tests.conftest import ARCHITECTURES
 from zoo import backbones
 from zoo.backbones import packed, packed_layout
+from zoo.training.adaptation import prompts
 
 TINY = Callable[[str], Path]
 PACKED = tuple(one for one in ARCHITECTURES if one != "deberta-v2")
@@ -217,6 +218,15 @@ def test_what_cannot_be_packed_is_padded_and_the_log_says_so_once(
     assert torch.equal(found, model(**inputs).logits)
     lines = [one.getMessage() for one in caplog.records if one.name == "zoo.backbones.packed"]
     assert lines == ["Models of the kind deberta-v2 cannot be packed: their batches are padded."]
+
+
+def test_a_model_with_a_prompt_is_padded(tiny: TINY) -> None:
+    model = model_of(tiny, "bert", "token-classification")
+    prompts.insert(model, 3)
+    inputs = batch_of([9, 3, 14], model)
+    right = model(**inputs).logits
+    assert right.shape[:2] == (3, 14)
+    assert torch.equal(packed.packed_forward(model, inputs).logits, right)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "modernbert"])

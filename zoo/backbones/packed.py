@@ -90,6 +90,8 @@ def can_pack(model: nn.Module) -> bool:
     whole = _whole(model)
     if not isinstance(whole, PreTrainedModel):  # such as one of another runtime
         return False
+    if hasattr(whole, "prompt"):  # it stands before each text, so positions are others
+        return False
     kind = whole.config.model_type
     if kind in _BODIES and whole.config._attn_implementation in ("sdpa", NAME):
         return True
@@ -100,10 +102,8 @@ def can_pack(model: nn.Module) -> bool:
 
 
 def _whole(model: nn.Module) -> Any:
-    """The model itself, where adapters or a compiled form stand around it."""
-    model = getattr(model, "_orig_mod", model)
-    unwrap = getattr(model, "get_base_model", None)
-    return model if unwrap is None else unwrap()
+    """The model itself, where a compiled form stands around it."""
+    return getattr(model, "_orig_mod", model)
 
 
 def _positions_by_id(model: "PreTrainedModel", ids: Tensor) -> Tensor:
