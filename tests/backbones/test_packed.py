@@ -11,6 +11,7 @@ import torch
 from tests.conftest import ARCHITECTURES
 from zoo import backbones
 from zoo.backbones import packed, packed_layout
+from zoo.training.adaptation import prompts
 
 TINY = Callable[[str], Path]
 PACKED = tuple(one for one in ARCHITECTURES if one != "deberta-v2")
@@ -78,10 +79,11 @@ def test_outputs_and_gradients_are_those_of_the_padded_batch(
         for net, output in ((plain, right), (model, mine)):
             net.zero_grad()
             weights = torch.Generator().manual_seed(2)
-            sum(
+            shown = [
                 (one * torch.rand(one.shape, generator=weights)).sum()
                 for one in found(output, mask)
-            ).backward()
+            ]
+            torch.stack(shown).sum().backward()
         for (name, one), other in zip(model.named_parameters(), plain.parameters(), strict=True):
             assert (one.grad is None) == (other.grad is None), name
             if one.grad is not None:
@@ -218,10 +220,36 @@ def test_what_cannot_be_packed_is_padded_and_the_log_says_so_once(
     assert lines == ["Models of the kind deberta-v2 cannot be packed: their batches are padded."]
 
 
+def test_a_model_with_a_prompt_is_padded(tiny: TINY) -> None:
+    model = model_of(tiny, "bert", "token-classification")
+    prompts.insert(model, 3)
+    inputs = batch_of([9, 3, 14], model)
+    right = model(**inputs).logits
+    assert right.shape[:2] == (3, 14)
+    assert torch.equal(packed.packed_forward(model, inputs).logits, right)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "modernbert"])
+def test_hooks_on_the_body_can_see_the_padded_batch(tiny: TINY, architecture: str) -> None:
+    model = model_of(tiny, architecture, "masked-lm")
+    inputs = batch_of([9, 3, 14], model)
+    right = model(**inputs).logits
+    asked = inputs["attention_mask"].bool() & (torch.arange(14) % 3 == 0)
+    assert asked.sum() == 9
+
+    def choose(module: Any, args: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[asked][None]
+        return output
+
+    model.base_model.register_forward_hook(choose)
+    found = packed.packed_forward(model, inputs, repad_body=True).logits[0]
+    torch.testing.assert_close(found, right[asked], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_a_compiled_model_is_packed_too(tiny: TINY) -> None:
     for head in ("token-classification", "sequence-classification"):
-        model = model_of(tiny, "bert", head)  # type: ignore[arg-type]
+        model = model_of(tiny, "bert", head)
         compiled: Any = torch.compile(model, backend="eager", dynamic=True)
         for lengths in ([9, 3, 14], [4, 3, 8, 8]):
             inputs = batch_of(lengths, model)

@@ -59,21 +59,23 @@ def test_sequences_of_like_length_share_a_group() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_each_sequence_sees_itself(window: int | None, dtype: torch.dtype) -> None:
     given = torch.randn(3, 44, HEADS, SIZE).to(dtype).requires_grad_()
-    right = by_sequence(*given.double().unbind(), window=window)
+    right = by_sequence(given[0].double(), given[1].double(), given[2].double(), window)
     weights = torch.randn(44, HEADS, SIZE).double()
     (wanted,) = torch.autograd.grad((right * weights).sum(), given)
     found, no_weights = packed_attention.packed_attention(
         torch.nn.Module(),
-        *(one.transpose(0, 1)[None] for one in given.unbind()),
+        given[0].transpose(0, 1)[None],
+        given[1].transpose(0, 1)[None],
+        given[2].transpose(0, 1)[None],
         None,
         layout=layout(),
         sliding_window=None if window is None else window + 1,
     )
     assert no_weights is None
-    tolerance = {"atol": 1e-9, "rtol": 0} if dtype == torch.float64 else {"atol": 0.1, "rtol": 0.1}
-    torch.testing.assert_close(found[0].double(), right, **tolerance)
+    atol, rtol = (1e-9, 0.0) if dtype == torch.float64 else (0.1, 0.1)
+    torch.testing.assert_close(found[0].double(), right, atol=atol, rtol=rtol)
     (gradient,) = torch.autograd.grad((found[0].double() * weights).sum(), given)
-    torch.testing.assert_close(gradient.double(), wanted.double(), **tolerance)
+    torch.testing.assert_close(gradient.double(), wanted.double(), atol=atol, rtol=rtol)
 
 
 def test_dropout_drops_attention_weights_and_scales_the_others() -> None:
@@ -115,7 +117,14 @@ def test_a_kernel_for_any_lengths_is_used_where_there_is_one(
     given = torch.randn(3, 1, HEADS, 44, SIZE)
     places = layout()
     found, _ = packed_attention.packed_attention(
-        torch.nn.Module(), *given, None, layout=places, sliding_window=5, scaling=0.5
+        torch.nn.Module(),
+        given[0],
+        given[1],
+        given[2],
+        None,
+        layout=places,
+        sliding_window=5,
+        scaling=0.5,
     )
     right = by_sequence(*given[:, 0].transpose(1, 2))
     torch.testing.assert_close(found[0], right)

@@ -72,6 +72,18 @@ def test_a_graph_gives_the_logits_of_the_model_for_any_batch_and_length(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["bert", "modernbert"])
+def test_a_model_that_ran_packed_is_exported_as_it_is(
+    architecture: str, tiny: Tiny, tmp_path: Path
+) -> None:
+    net = trained(tiny(architecture))
+    names = ["input_ids", "attention_mask"]
+    backbones.packed_forward(net, {name: batch(4, 33)[name] for name in names})
+    write_encoder(net, tmp_path / "model.onnx", head="token-classification", inputs=names)
+    agree(net, OnnxEncoder(tmp_path / "model.onnx", net.config), names, ("logits",))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["deberta", "deberta-v2"])
 def test_relative_positions_of_deberta_are_right_at_every_length(
     version: str, tmp_path: Path

@@ -16,7 +16,6 @@ from zoo.backbones.packed_layout import Layout, layout_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-    from transformers.utils import ModelOutput
 
 #: Kinds of models that can be packed, each with the module that gives the body's hidden states:
 #: what follows it reads sequences again.
@@ -41,7 +40,7 @@ _told: set[str] = set()
 
 def packed_forward(
     model: "PreTrainedModel", inputs: Mapping[str, Tensor], *, repad_body: bool | None = None
-) -> "ModelOutput":
+) -> Any:
     """What a model gives for a padded batch, computed without the padding.
 
     The batch goes through as it is where packing is of no use or not possible: where there is no
@@ -59,17 +58,17 @@ def packed_forward(
     """
     mask = inputs.get("attention_mask")
     if mask is None or not set(inputs) <= _INPUTS or not can_pack(model):
-        return model(**inputs)  # type: ignore[no-any-return]
+        return model(**inputs)
     layout = layout_of(mask)
     if layout is None:
-        return model(**inputs)  # type: ignore[no-any-return]
+        return model(**inputs)
     _prepare(model)
     ids = inputs["input_ids"]
     given = {name: layout.pack(inputs[name]) for name in inputs if name != "attention_mask"}
     if repad_body is None:
         repad_body = not type(_whole(model)).__name__.endswith(_BY_TOKEN)
     layout.repad_body = repad_body
-    output: ModelOutput = model(
+    output = model(
         **given,
         attention_mask=mask,
         position_ids=layout.pack(_positions_by_id(model, ids))
@@ -91,6 +90,8 @@ def can_pack(model: nn.Module) -> bool:
     whole = _whole(model)
     if not isinstance(whole, PreTrainedModel):  # such as one of another runtime
         return False
+    if hasattr(whole, "prompt"):  # it stands before each text, so positions are others
+        return False
     kind = whole.config.model_type
     if kind in _BODIES and whole.config._attn_implementation in ("sdpa", NAME):
         return True
@@ -101,10 +102,8 @@ def can_pack(model: nn.Module) -> bool:
 
 
 def _whole(model: nn.Module) -> Any:
-    """The model itself, where adapters or a compiled form stand around it."""
-    model = getattr(model, "_orig_mod", model)
-    unwrap = getattr(model, "get_base_model", None)
-    return model if unwrap is None else unwrap()
+    """The model itself, where a compiled form stands around it."""
+    return getattr(model, "_orig_mod", model)
 
 
 def _positions_by_id(model: "PreTrainedModel", ids: Tensor) -> Tensor:
@@ -126,14 +125,14 @@ def _prepare(model: "PreTrainedModel") -> None:
         register()
         for module in model.modules():
             config = getattr(module, "config", None)
-            if getattr(config, "_attn_implementation", None) == "sdpa":
+            if config is not None and getattr(config, "_attn_implementation", None) == "sdpa":
                 config._attn_implementation = NAME
         body.register_forward_pre_hook(_without_mask, with_kwargs=True)
-        body._unmasked_if_packed = True  # type: ignore[assignment]
+        body._unmasked_if_packed = True
     if not hasattr(last, "_repadded_if_packed"):
         # Before other hooks on the same module, which look at what is padded.
         last.register_forward_hook(_repadded, with_kwargs=True, prepend=True)
-        last._repadded_if_packed = True  # type: ignore[assignment]
+        last._repadded_if_packed = True
 
 
 def _without_mask(

@@ -74,7 +74,7 @@ def packed_attention(
     return found[None], None
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # lengths differ with each batch
 def _attend(
     query: Tensor,
     key: Tensor,
@@ -90,11 +90,10 @@ def _attend(
     if not dropout and _has_varlen(query):
         return _varlen(query, key, value, layout, scale, window)
     sizes = [group.tokens for group in layout.groups]
-    parts = zip(*(one.split(sizes) for one in (query, key, value)), strict=True)
-    found = [
-        _attend_group(*part, group, dropout, scale, window)
-        for part, group in zip(parts, layout.groups, strict=True)
-    ]
+    parts = zip(
+        query.split(sizes), key.split(sizes), value.split(sizes), layout.groups, strict=True
+    )
+    found = [_attend_group(q, k, v, group, dropout, scale, window) for q, k, v, group in parts]
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
@@ -139,17 +138,17 @@ def _attend_group(
     window: int | None,
 ) -> Tensor:
     """Attention of a group: `[tokens, heads, size]` each."""
-    padded = [_pad(one, group) for one in (query, key, value)]
+    q, k, v = (_pad(one, group) for one in (query, key, value))
     if _weights_are_quicker(query, group.longest, dropout):
-        found = _with_weights(*padded, group.bias(window, query.dtype), dropout, scale)
+        found = _with_weights(q, k, v, group.bias(window, query.dtype), dropout, scale)
     else:
         found = F.scaled_dot_product_attention(
-            *padded, attn_mask=group.seen(window), dropout_p=dropout, scale=scale
+            q, k, v, attn_mask=group.seen(window), dropout_p=dropout, scale=scale
         )
     found = found.transpose(1, 2).flatten(0, 1)
     if group.places is None:
         return found
-    return _Unpad.apply(found, group.places)  # type: ignore[no-any-return]
+    return cast("Tensor", _Unpad.apply(found, group.places))  # type: ignore[no-untyped-call]
 
 
 def _weights_are_quicker(query: Tensor, longest: int, dropout: float) -> bool:
@@ -196,8 +195,11 @@ def kept(weights: Tensor, dropout: float) -> Tensor:
 def _pad(tokens: Tensor, group: Group) -> Tensor:
     """`[tokens, heads, size]` to `[rows, heads, longest, size]`."""
     if group.index is not None:
-        tokens = _Pad.apply(tokens, group.index, group.places)
-    return tokens.unflatten(0, (group.rows, group.longest)).transpose(1, 2)
+        tokens = cast(
+            "Tensor",
+            _Pad.apply(tokens, group.index, group.places),  # type: ignore[no-untyped-call]
+        )
+    return tokens.reshape(group.rows, group.longest, *tokens.shape[1:]).transpose(1, 2)
 
 
 class _Pad(torch.autograd.Function):

@@ -100,7 +100,8 @@ class Layout:
     def unpack(self, tokens: Tensor) -> Tensor:
         """The reverse of `pack`, with zeros at padding."""
         padded = tokens.new_zeros(self.batch * self.longest, *tokens.shape[2:])
-        return padded.index_copy(0, self.index, tokens[0]).unflatten(0, (self.batch, self.longest))
+        padded = padded.index_copy(0, self.index, tokens[0])
+        return padded.view(self.batch, self.longest, *tokens.shape[2:])
 
 
 def layout_of(mask: Tensor) -> Layout | None:
