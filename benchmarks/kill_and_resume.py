@@ -5,9 +5,12 @@
 
 Each trial runs `python -m recipes ner fit` on the sample corpus with a tiny random BERT (dropout
 0.1, a checkpoint every 7 steps, a validation each epoch), ends all its processes with SIGKILL and
-then runs `python -m recipes ner fit --resume RUN`. Two moments in three are drawn from the whole
-time of an undisturbed run; the third waits for a checkpoint, drawn at random, to be under way. A
-run that was killed before it had a `config.yaml` is begun anew, as a person would.
+then runs `python -m recipes ner fit --resume RUN`. Moments follow the run's own progress, so that
+they fall within it however fast the machine is: two in three are a random step, drawn from all, plus
+a random part of a step's time; the third waits for a checkpoint, drawn at random, to be under way.
+A run tells its steps in `history.jsonl` (`--trainer.log_every_n_steps 1`). One that was killed
+before it had a `config.yaml` is begun anew, as a person would; one that ended before the kill after
+all counts for nothing, and another is killed in its place.
 
 Compared are weights and optimizer of the last checkpoint, the weights of the best one, the scores
 of each validation and the bytes of the exported model.
@@ -192,6 +195,19 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     )
 
 
+def _await_step(run: Path, step: int, processes: Processes) -> float:
+    """Return when a step is told of; the mean time of those before it, in seconds."""
+    history, began = run / "history.jsonl", 0.0
+    while processes.running():
+        with contextlib.suppress(OSError):
+            steps = history.read_bytes().count(b"train/loss")
+            began = began or (time.monotonic() if steps else 0.0)
+            if steps >= step:
+                return (time.monotonic() - began) / max(1, steps)
+        time.sleep(0.002)
+    return 0.0
+
+
 def _await_checkpoint(run: Path, number: int, processes: Processes) -> None:
     """Return in the moment in which the file of a checkpoint begins to be written."""
     unfinished = run / "checkpoints" / ".new.ckpt.unfinished"
@@ -229,6 +245,7 @@ def measure(work: Path, *, processes: int, kills: int, seed: int, fork: bool) ->
         f"--trainer.max_epochs={EPOCHS}",
         f"--trainer.limit_train_batches={STEPS}",
         "--trainer.limit_val_batches=4",
+        "--trainer.log_every_n_steps=1",
         "--trainer.accelerator=cpu",
         "--trainer.logger=false",
         f"--checkpoint_every={EVERY}",
@@ -255,25 +272,31 @@ def measure(work: Path, *, processes: int, kills: int, seed: int, fork: bool) ->
     assert not differences(whole, again), "two undisturbed runs differ: nothing can be compared"
     print(f"an undisturbed run takes {seconds:.1f} s", flush=True)
 
-    trials = []
-    for number in range(kills):
-        run = work / f"killed-{number:02d}"
+    last = torch.load(work / "whole" / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoints = int(last["zoo_checkpoint"])
+    trials: list[dict[str, Any]] = []
+    missed = 0
+    while len(trials) < kills:
+        number = len(trials)
+        run = work / f"killed-{number:02d}-{missed}"
         writing = number % 3 == 2
         began = time.monotonic()
         running = start(run, "--run_dir", str(run))
         if writing:
-            at = chance.randint(1, EPOCHS * (STEPS // EVERY + 1))
+            at = chance.randint(1, checkpoints - 1)
             _await_checkpoint(run, at, running)
         else:
-            moment = chance.uniform(0.0, seconds)
-            while time.monotonic() - began < moment and running.running():
-                time.sleep(0.001)
-        finished = not running.running()
+            at = chance.randint(0, EPOCHS * STEPS - 2)
+            time.sleep(chance.uniform(0.0, 2.0) * _await_step(run, at, running))
+        if not running.running():
+            missed += 1
+            print(f"run ended before {'checkpoint' if writing else 'step'} {at}: again", flush=True)
+            assert missed <= kills, "the kills come too late"
+            continue
         running.kill()
         trial: dict[str, Any] = {
-            "moment": f"while checkpoint {at} is written" if writing else "random",
+            "moment": f"checkpoint {at} is begun" if writing else f"step {at} is told of",
             "seconds": round(time.monotonic() - began, 2),
-            "finished_before": finished,
             "half_a_file_left": (run / "checkpoints" / ".new.ckpt.unfinished").exists(),
             "resumed_from_step": _step(run),
         }
@@ -294,7 +317,7 @@ def measure(work: Path, *, processes: int, kills: int, seed: int, fork: bool) ->
         "kills": kills,
         "bit_identical": sum(not trial["different"] for trial in trials),
         "while_writing": sum(trial["half_a_file_left"] for trial in trials),
-        "after_the_end": sum(trial["finished_before"] for trial in trials),
+        "ended_before_the_kill": missed,
         "trials": trials,
     }
 

@@ -17,8 +17,11 @@ import yaml
 from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.states import TrainerStatus
 
+from recipes.auto_batch import choose_batches
+from recipes.averaged import keep_average
 from recipes.catalog import INTERRUPTED
 from recipes.cli import RecipeCLI
+from recipes.distilling import comparison_of
 from zoo import backbones
 from zoo.errors import RunError, TrainingStoppedError
 from zoo.tracking.checkpoints import why_damaged
@@ -28,7 +31,6 @@ from zoo.tracking.guards import is_out_of_memory, last_good, out_of_memory_advic
 from zoo.tracking.plots import confusion_picture, curve_picture, curves_picture
 from zoo.tracking.report import ReportPage, TaskReport
 from zoo.tracking.run_folder import write_atomically
-from zoo.tracking.throughput import peak_memory_gib
 from zoo.tracking.wandb_logger import RunLogger, has_account
 
 
@@ -67,11 +69,18 @@ def _begin(cli: RecipeCLI) -> None:
     if not cli.trainer.is_global_zero:
         return
     cli.folder.path.mkdir(parents=True, exist_ok=True)
+    _write_settings(cli)
+    if cli.run_logger is not None:
+        cli.run_logger.start()
+
+
+def _write_settings(cli: RecipeCLI) -> None:
+    if not cli.trainer.is_global_zero:
+        return
     settings = cli.settings()
     write_atomically(cli.folder.config, settings)
     if cli.run_logger is not None:
         cli.run_logger.log_settings({**yaml.safe_load(settings), **_circumstances(cli)})
-        cli.run_logger.start()
 
 
 def _fit(cli: RecipeCLI) -> int:
@@ -80,6 +89,9 @@ def _fit(cli: RecipeCLI) -> int:
         f"{len(data.examples(split)):,} {split}" for split in ("train", "validation", "test")
     )
     _say(cli, f"{cli.recipe.name}: {cli.model.backbone} on {data.sources.name} ({sizes} examples)")
+    if cli.config.auto_batch:
+        _say(cli, choose_batches(cli))
+        _write_settings(cli)
     if cli.run_logger is not None and cli.trainer.is_global_zero:
         cli.run_logger.log_data(data.sources.name, _data_facts(cli))
     began = time.perf_counter()
@@ -103,18 +115,22 @@ def _fit(cli: RecipeCLI) -> int:
         command = f"{program('python')} -m recipes consolidate {shown(cli.folder.path)}"
         _say(cli, f"\nTrained. The model of its best checkpoint:\n  {command}")
         return 0
-    _load_best(cli)
-    scores = _scores_of_best(cli)
+    scores = keep_average(cli)
+    if scores is None:
+        _load_best(cli)
+        scores = _scores_of_best(cli)
     if cli.throughput.tokens:  # a run that was finished before keeps its speed
         scores |= {
-            "perf/tokens_per_second": cli.throughput.tokens_per_second,
-            "perf/peak_memory_gib": peak_memory_gib(),
+            **cli.throughput.figures,
             "perf/fit_seconds": time.perf_counter() - began,
         }
     whole = cli.model.whole()
     if whole is not None and cli.trainer.is_global_zero:
+        if whole.adaptation.is_partial:
+            scores |= {f"perf/{name}": value for name, value in whole.trained_size.items()}
         metrics = cli.folder.add_metrics(scores)
         export_model(whole, cli.folder.model, metadata=metadata_of(cli))
+        whole.save_adapter(cli.folder.adapter)
         if cli.phase == "fit":
             _write_page(cli, None, metrics)
             if cli.run_logger is not None:
@@ -128,6 +144,7 @@ def _fit(cli: RecipeCLI) -> int:
 def _out_of_memory(cli: RecipeCLI) -> str:
     advice = out_of_memory_advice(
         batch_size=cli.datamodule.batch_size,
+        max_tokens=cli.datamodule.max_tokens,
         accumulate=cli.trainer.accumulate_grad_batches,
         max_length=cli.datamodule.max_length,
         precision=str(cli.trainer.precision),
@@ -196,6 +213,9 @@ def _test(cli: RecipeCLI, *, checkpoint: str | None) -> int:
         scores |= {f"baseline/{name}": value for name, value in baselines.items()}
     report = cli.model.report(cli.recorder.outputs, cli.datamodule.examples("test"))
     report = replace(report, tables={**report.tables, **cli.datamodule.report_tables})
+    if cli.teacher is not None:
+        tables, found = comparison_of(cli, cli.folder.add_metrics(scores))
+        report, scores = replace(report, tables={**tables, **report.tables}), {**scores, **found}
     metrics = cli.folder.add_metrics(scores)
     _write_lines(cli.folder.predictions, report.predictions)
     _write_page(cli, report, metrics)
@@ -245,6 +265,7 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
         facts={
             "task": cli.model.family,
             "backbone": cli.model.backbone,
+            "adaptation": _adaptation(cli, metrics),
             "data": f"{data.sources.name} (fingerprint {data.fingerprint})",
             "examples": ", ".join(
                 f"{len(table):,} {name}" for name, table in data.splits().items()
@@ -266,6 +287,17 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
     write_atomically(folder.report, page.markdown())
 
 
+def _adaptation(cli: RecipeCLI, metrics: Mapping[str, float]) -> str:
+    """What was trained of the model, in words."""
+    kind = cli.model.adaptation.kind
+    if "perf/trained_parameters" not in metrics:
+        return kind
+    return (
+        f"{kind}: {metrics['perf/trained_parameters']:,.0f} parameters trained "
+        f"({metrics['perf/trained_share']:.2%}), {metrics['perf/trained_mb']:.2f} MB"
+    )
+
+
 def _usage(cli: RecipeCLI) -> str:
     name = type(cli.model).__name__
     return (
@@ -281,6 +313,8 @@ def _usage(cli: RecipeCLI) -> str:
 def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str, float]) -> None:
     if report is not None and report.main_table is not None:
         print_table(report.tables[report.main_table])
+    if report is not None and "distillation" in report.tables:
+        print_table(report.tables["distillation"])
     heads = [
         name for name in metrics if name.count("/") == 1 and name.startswith(("val/", "test/"))
     ]
@@ -292,7 +326,11 @@ def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str
     )
     folder, out = cli.folder, console()
     out.print(f"\nrun      {shown(folder.path)}/")
-    for label, path in (("report", folder.report), ("model", folder.model)):
+    for label, path in (
+        ("report", folder.report),
+        ("model", folder.model),
+        ("adapter", folder.adapter),
+    ):
         if path.exists():
             out.print(f"{label:<8} {shown(path)}")
     offline = cli.run_logger.offline_folder if cli.run_logger is not None else None

@@ -246,3 +246,59 @@ def test_rows_are_filled_up_on_the_right() -> None:
     expected = torch.tensor([[1, 2, 3], [4, 9, 9]])
     assert torch.equal(padded([[1, 2, 3], [4]], fill=9), expected)
     assert padded([[1, 2, 3], [4]], fill=9).dtype == torch.int64
+
+
+@pytest.mark.parametrize("most", [200, 1000, 4096])
+def test_batches_by_tokens_hold_no_more_than_told_and_each_example_once(most: int) -> None:
+    lengths = _lengths(700)
+    sampler = LengthGroupedSampler(lengths, batch_size=1, max_tokens=most)
+    counts = set()
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert sorted(_all(batches)) == list(range(700))
+        assert all(len(batch) * max(lengths[batch]) <= most for batch in batches)
+        counts.add(len(batches))
+    # Lightning counts the steps of a training from the first epoch's.
+    assert counts == {len(sampler)}
+
+
+def test_batches_by_tokens_are_nearly_full_and_hardly_padded() -> None:
+    lengths = _lengths(5000)
+    batches = list(LengthGroupedSampler(lengths, batch_size=1, max_tokens=2048))
+    assert len(batches) < 1.15 * lengths.sum() / 2048
+    assert _padding(lengths, batches) < 0.1 * lengths.sum()
+
+
+def test_batches_by_tokens_change_their_company_and_come_in_any_order() -> None:
+    lengths = _lengths(3000)
+    sampler = LengthGroupedSampler(lengths, batch_size=1, max_tokens=1000)
+    first = list(sampler)
+    assert list(sampler) == first
+    sampler.set_epoch(1)
+    assert len({frozenset(one) for one in first} & {frozenset(one) for one in sampler}) < 25
+    means = [lengths[batch].mean() for batch in first]
+    rises = sum(a < b for a, b in pairwise(means))
+    assert 0.35 < rises / len(means) < 0.65
+
+
+def test_an_example_of_more_tokens_than_a_batch_may_hold_is_a_batch_of_its_own() -> None:
+    lengths = np.array([3, 900, 4, 5, 6])
+    batches = list(LengthGroupedSampler(lengths, batch_size=1, max_tokens=100))
+    assert sorted(map(sorted, batches)) == [[0, 2, 3, 4], [1]]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_batches_by_tokens_are_shared_out_evenly(world: World, size: int) -> None:
+    lengths = _lengths(1000)
+    shares = []
+    for rank in range(size):
+        world(rank, size)
+        sampler = LengthGroupedSampler(lengths, batch_size=1, max_tokens=1500)
+        shares.append(list(sampler))
+        assert len(shares[-1]) == len(sampler)
+    assert len({len(share) for share in shares}) == 1
+    rows = _all([batch for share in shares for batch in share])
+    assert len(rows) == len(set(rows))
+    sums = [lengths[_all(share)].sum() for share in shares]
+    assert max(sums) / min(sums) < 1.02

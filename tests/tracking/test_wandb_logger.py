@@ -10,6 +10,7 @@ import wandb
 from lightning import LightningModule, Trainer
 
 from tests.tracking.conftest import Written
+from zoo.tracking import wandb_logger
 from zoo.tracking.report import ConfusionMatrix, Curve, Table, TaskReport
 from zoo.tracking.wandb_logger import RunLogger, has_account
 
@@ -205,3 +206,31 @@ def test_the_project_is_the_users_choice(
     logger.log_metrics({"a": 1.0}, step=1)
     logger.finish()
     assert written(_folder(logger)).run.project == "theirs"
+
+
+def test_a_connection_that_is_lost_stops_no_training_and_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(wandb_logger.log, "warning", said.append)
+    logger = _logger(tmp_path / "run")
+    logger.log_metrics({"train/loss": 1.5}, step=1)
+
+    def lost(*_: Any, **__: Any) -> None:
+        raise ConnectionResetError("Connection lost")
+
+    run = logger.experiment
+    with monkeypatch.context() as broken:
+        broken.setattr(run, "log", lost)
+        broken.setattr(type(run.summary), "update", lost)
+        logger.log_metrics({"train/loss": 1.25}, step=2)
+        logger.log_metrics({"train/loss": 1.0}, step=3)
+        logger.log_scores({"test/f1": 0.5})
+    (sentence,) = said
+    assert "no longer takes what is logged (Connection lost)" in sentence
+    assert logger.failed
+    with monkeypatch.context() as broken:
+        broken.setattr(run, "finish", lost)
+        logger.finish()
+    assert "could not end this run" in said[-1]
+    run.finish()

@@ -353,7 +353,7 @@ def _load(auto_class: Any, source: Source, **options: Any) -> Any:
         options["revision"] = source.revision
     try:
         with quiet_transformers():
-            return auto_class.from_pretrained(source.location, **options)
+            return auto_class.from_pretrained(_place(auto_class, source), **options)
     except SafetensorError as error:
         raise BackboneError(
             f"The weights in {source.location} are damaged ({error}). Copy or fetch them again."
@@ -366,6 +366,10 @@ def _load(auto_class: Any, source: Source, **options: Any) -> Any:
         raise BackboneError(
             f"The weights in {source.location} have other sizes than its config.json says."
         ) from error
+
+
+def _place(auto_class: Any, source: Source) -> str:
+    return source.location if auto_class.__name__ == "AutoTokenizer" else source.weights
 
 
 def _why(source: Source, error: Exception) -> str:

@@ -55,6 +55,8 @@ class ClassificationDataModule(TextDataModule):
             beginning and half from its end (`head_tail`), or all of it in `windows`, whose
             logits are averaged.
         batch_size: Texts in a batch of one process.
+        max_tokens: Tokens in a training batch of one process, padding included, instead of
+            `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
 
@@ -103,6 +105,7 @@ class ClassificationDataModule(TextDataModule):
         max_length: int | None = None,
         long_texts: LongTexts = "truncate",
         batch_size: int = 32,
+        max_tokens: int | None = None,
         seed: int = 42,
         num_workers: int = 0,
     ):
@@ -117,6 +120,7 @@ class ClassificationDataModule(TextDataModule):
             backbone=backbone,
             max_length=max_length,
             batch_size=batch_size,
+            max_tokens=max_tokens,
             seed=seed,
             num_workers=num_workers,
         )

@@ -6,6 +6,7 @@ strategy, in a notebook too, and tells them the epoch.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,14 @@ import numpy.typing as npt
 import torch.distributed
 from torch.utils.data import DistributedSampler
 
+from zoo.errors import DataError
+
 Lengths = npt.NDArray[np.integer[Any]]
 
 #: The key that marks a batch that counts for nothing; tasks leave its step out.
 _FILLER = "filler"
+#: Lengths that differ by less than this are as good as equal to a batch of so many tokens.
+_CLASS = 8
 
 
 class Filler(list[int]):
@@ -36,15 +41,15 @@ class _Batches(Sequence[list[int]]):
     Args:
         order: All rows, those of a batch behind each other.
         numbers: Which batches of that order these are.
-        size: Rows in a batch; the last of the order may be smaller.
+        bounds: Where in the order each batch begins, and where the last one ends.
         fillers: How many fillers come after them.
         filler: The row of those.
     """
 
     def __init__(
-        self, order: Lengths, numbers: Lengths, size: int, *, fillers: int = 0, filler: int = 0
+        self, order: Lengths, numbers: Lengths, bounds: Lengths, *, fillers: int = 0, filler: int = 0
     ):
-        self._order, self._numbers, self._size = order, numbers, size
+        self._order, self._numbers, self._bounds = order, numbers, bounds
         self._fillers, self._filler = fillers, filler
 
     def __len__(self) -> int:
@@ -57,8 +62,8 @@ class _Batches(Sequence[list[int]]):
             if index >= len(self):
                 raise IndexError(index)
             return Filler([self._filler])
-        at = int(self._numbers[index]) * self._size
-        return self._order[at : at + self._size].tolist()
+        number = int(self._numbers[index])
+        return self._order[self._bounds[number] : self._bounds[number + 1]].tolist()
 
 
 class _BatchSampler(DistributedSampler[list[int]]):
@@ -111,9 +116,14 @@ class LengthGroupedSampler(_BatchSampler):
     Every process gets the same number of batches: a few examples (fewer than one batch per process)
     may be left out of an epoch when there are several processes, others each time.
 
+    With `max_tokens` all examples are sorted by length and cut where a batch would hold more tokens
+    than that, padding included. Only examples of about equal length change places then, and every
+    epoch has as many batches.
+
     Args:
         lengths: Tokens of each example.
         batch_size: Examples in a batch of one process.
+        max_tokens: Tokens in a batch of one process, instead of `batch_size`.
         pool: Batches in a pool; larger means less padding and less chance.
         seed: Fixes the order, together with the epoch.
         rows: Row number of each example, where not all rows are examples to learn from.
@@ -124,6 +134,7 @@ class LengthGroupedSampler(_BatchSampler):
         lengths: Lengths,
         *,
         batch_size: int,
+        max_tokens: int | None = None,
         pool: int = 50,
         seed: int = 0,
         rows: Lengths | None = None,
@@ -132,32 +143,94 @@ class LengthGroupedSampler(_BatchSampler):
         self.lengths = lengths
         self.rows = rows
         self.batch_size = batch_size
+        self.max_tokens = max_tokens
         self.pool = pool
 
     def batches(self) -> Sequence[list[int]]:
         """This process's batches of this epoch, in order."""
         rank, world = _rank_and_world()
         chance = np.random.default_rng([self.seed, self.epoch])
-        order: Lengths = chance.permutation(len(self.lengths))
-        size = self.batch_size * self.pool
-        tokens = np.zeros(-(-len(order) // self.batch_size), dtype=np.int64)
-        for start in range(0, len(order), size):
-            pool = order[start : start + size]
-            lengths = self.lengths[pool]
-            ranks = np.argsort(lengths, kind="stable")
-            pool[:] = pool[ranks]
-            first = start // self.batch_size
-            sums = np.add.reduceat(lengths[ranks], np.arange(0, len(pool), self.batch_size))
-            tokens[first : first + len(sums)] = sums
+        order = self._order(chance)
+        bounds = self._bounds
+        tokens = np.add.reduceat(self.lengths[order], bounds[:-1]) if len(order) else order
         if self.rows is not None:
             order = self.rows[order]
         steps = _steps(tokens, pool=self.pool, world=world, chance=chance)
         steps = steps[chance.permutation(len(steps))]
-        return _Batches(order, steps[:, rank], self.batch_size)
+        return _Batches(order, steps[:, rank], bounds)
+
+    def _order(self, chance: np.random.Generator) -> Lengths:
+        order: Lengths = chance.permutation(len(self.lengths))
+        if self.max_tokens is not None:
+            classes = self.lengths[order] // _CLASS
+            return order[np.argsort(classes, kind="stable")]
+        size = self.batch_size * self.pool
+        for start in range(0, len(order), size):
+            pool = order[start : start + size]
+            pool[:] = pool[np.argsort(self.lengths[pool], kind="stable")]
+        return order
+
+    @cached_property
+    def _bounds(self) -> Lengths:
+        count = len(self.lengths)
+        if self.max_tokens is None:
+            return np.append(np.arange(0, count, self.batch_size), count)
+        return _cut(self.lengths, self.max_tokens)
 
     def __len__(self) -> int:
         _, world = _rank_and_world()
-        return -(-len(self.lengths) // self.batch_size) // world
+        return (len(self._bounds) - 1) // world
+
+    @property
+    def mean_size(self) -> float:
+        """Examples in a batch, the mean."""
+        return len(self.lengths) / max(1, len(self._bounds) - 1)
+
+    def all_batches(self) -> Sequence[list[int]]:
+        """The batches of all processes, in the order of their lengths with `max_tokens`."""
+        order, bounds = self._order(np.random.default_rng([self.seed, self.epoch])), self._bounds
+        order = order if self.rows is None else self.rows[order]
+        return _Batches(order, np.arange(len(bounds) - 1), bounds)
+
+
+def check_longest(sampler: LengthGroupedSampler) -> None:
+    """Refuse a budget that not every example fits into.
+
+    Raises:
+        DataError: The longest is longer.
+    """
+    longest = int(sampler.lengths.max(initial=0))
+    if sampler.max_tokens is not None and longest > sampler.max_tokens:
+        raise DataError(
+            f"--data.max_tokens {sampler.max_tokens} is less than the longest training example "
+            f"({longest} tokens). Give more, or shorten examples with --data.max_length."
+        )
+
+
+def _cut(lengths: Lengths, most: int) -> Lengths:
+    """Where to cut the examples sorted by length, so that no batch has more tokens, int64.
+
+    It is the same whichever examples of a class of lengths come first: each counts as the longest
+    of its class.
+    """
+    classes = lengths // _CLASS
+    widths = np.zeros(int(classes.max(initial=0)) + 1, dtype=np.int64)
+    np.maximum.at(widths, classes, lengths)
+    sizes = np.bincount(classes, minlength=len(widths))
+    bounds, begin, before = [0], 0, 0
+    for width, end in zip(widths.tolist(), np.cumsum(sizes).tolist(), strict=True):
+        if end == before:
+            continue
+        fitting = max(1, most // width)
+        # What is open grows as wide as these: it is closed where it has too many rows for that.
+        if before > begin and before - begin >= fitting:
+            bounds.append(begin := before)
+        full = range(begin + fitting, end + 1, fitting)
+        bounds.extend(full)
+        begin, before = bounds[-1], end
+    if begin < len(lengths):
+        bounds.append(len(lengths))
+    return np.asarray(bounds, dtype=np.int64)
 
 
 def _steps(tokens: Lengths, *, pool: int, world: int, chance: np.random.Generator) -> Lengths:
@@ -235,10 +308,11 @@ class EvaluationSampler(_BatchSampler):
         longest = np.zeros(int(self.documents.max(initial=-1)) + 1, dtype=np.int64)
         np.maximum.at(longest, documents, self.lengths[rows])
         rows = rows[np.lexsort((rows, documents, -longest[documents]))]
-        numbers = np.arange(-(-len(rows) // self.batch_size))
+        bounds = np.append(np.arange(0, len(rows), self.batch_size), len(rows))
+        numbers = np.arange(len(bounds) - 1)
         fillers = len(self) - len(numbers)
         shortest = int(self.lengths.argmin()) if fillers else 0
-        return _Batches(rows, numbers, self.batch_size, fillers=fillers, filler=shortest)
+        return _Batches(rows, numbers, bounds, fillers=fillers, filler=shortest)
 
     def __len__(self) -> int:
         _, world = _rank_and_world()
@@ -263,6 +337,7 @@ __all__: list[str] = [
     "Filler",
     "LengthGroupedSampler",
     "Lengths",
+    "check_longest",
     "mark",
     "padded",
 ]

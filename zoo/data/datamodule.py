@@ -16,7 +16,7 @@ from lightning import LightningDataModule
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from zoo import backbones
-from zoo.data.batching import EvaluationSampler, LengthGroupedSampler, Lengths
+from zoo.data.batching import EvaluationSampler, LengthGroupedSampler, Lengths, check_longest
 from zoo.data.cache import cached, digest_of
 from zoo.data.sources import Sources, Split, find_sources
 from zoo.data.tables import CHUNK, Rows, read_table, write_table
@@ -52,6 +52,8 @@ class TextDataModule(LightningDataModule):
         backbone: Whose tokenizer to use; a fine-tuned folder also gives the labels' order.
         max_length: Longest input in tokens; the backbone's own (at most 512) if None.
         batch_size: Examples in a batch of one process.
+        max_tokens: Tokens in a training batch of one process, padding included, instead of
+            `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
 
@@ -81,11 +83,14 @@ class TextDataModule(LightningDataModule):
         backbone: str = "minilm-l6",
         max_length: int | None = None,
         batch_size: int = 32,
+        max_tokens: int | None = None,
         seed: int = 42,
         num_workers: int = 0,
     ):
         super().__init__()
         check_at_least("--data.batch_size", batch_size, 1)
+        if max_tokens is not None:
+            check_at_least("--data.max_tokens", max_tokens, 1)
         check_at_least("--data.num_workers", num_workers, 0)
         check_at_least("--data.seed", seed, 0)
         #: Batches of the first epoch that were trained on before, where the loader cannot know.
@@ -104,6 +109,7 @@ class TextDataModule(LightningDataModule):
         self.backbone = backbone
         self._max_length = max_length
         self.batch_size = batch_size
+        self.max_tokens = max_tokens
         self.seed = seed
         self.num_workers = num_workers
 
@@ -347,10 +353,8 @@ class TextDataModule(LightningDataModule):
 
     def train_dataloader(self) -> StatefulDataLoader:
         """Shuffled batches of near-equal lengths; resumes in the middle of an epoch."""
-        rows = self.training_rows()
-        sampler = LengthGroupedSampler(
-            self._lengths("train")[rows], batch_size=self.batch_size, seed=self.seed, rows=rows
-        )
+        sampler = self.training_sampler(self.max_tokens)
+        check_longest(sampler)
         if self.trainer is not None:
             # Workers read ahead before Lightning tells the epoch that a resumed run begins with.
             progress: Any = self.trainer.fit_loop.epoch_progress.current
@@ -360,6 +364,30 @@ class TextDataModule(LightningDataModule):
                 sampler.load_state_dict({"epoch": epoch, "done": self.begin_at})
                 self.begin_at = 0
         return self._loader("train", sampler)
+
+    def training_sampler(self, max_tokens: int | None) -> LengthGroupedSampler:
+        """What chooses training batches, of so many tokens or (None) of `batch_size`."""
+        rows = self.training_rows()
+        return LengthGroupedSampler(
+            self._lengths("train")[rows],
+            batch_size=self.batch_size,
+            max_tokens=max_tokens,
+            seed=self.seed,
+            rows=rows,
+        )
+
+    @property
+    def examples_a_batch(self) -> float:
+        """Examples in a training batch of one process; with `max_tokens` their mean."""
+        if self.max_tokens is None:
+            return self.batch_size
+        if self.max_tokens not in self._means:
+            self._means[self.max_tokens] = self.training_sampler(self.max_tokens).mean_size
+        return self._means[self.max_tokens]
+
+    @cached_property
+    def _means(self) -> dict[int, float]:
+        return {}
 
     def val_dataloader(self) -> StatefulDataLoader:
         """Every validation example once."""

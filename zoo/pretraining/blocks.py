@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from zoo.backbones.packed import can_pack, packed_forward
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -61,7 +63,9 @@ def attention(pieces: Tensor, *, causal: bool) -> Tensor:
     return same.tril() if causal else same
 
 
-def inputs_of(net: "PreTrainedModel", batch: Mapping[str, Any]) -> tuple[dict[str, Tensor], Tensor]:
+def inputs_of(
+    net: "PreTrainedModel", batch: Mapping[str, Any], *, as_rows: bool = False
+) -> tuple[dict[str, Tensor], Tensor]:
     """What a model reads of a batch so that no piece sees another.
 
     A block of one piece is read as it is. Of several, models that take a mask of pairs read the
@@ -71,6 +75,7 @@ def inputs_of(net: "PreTrainedModel", batch: Mapping[str, Any]) -> tuple[dict[st
         net: A model of transformers.
         batch: `input_ids`, `attention_mask` and `pieces`, int64 `[blocks, longest]`; without
             `pieces` each block is one.
+        as_rows: Whether each piece becomes a row for any model.
 
     Returns:
         Arguments of the model; and the row and the column in which it reads each token, int64
@@ -83,7 +88,7 @@ def inputs_of(net: "PreTrainedModel", batch: Mapping[str, Any]) -> tuple[dict[st
         return {"input_ids": ids, "attention_mask": mask}, torch.stack([rows, columns])
     places = positions(pieces)
     kind, implementation = net.config.model_type, net.config._attn_implementation
-    if kind in _BEGINS and implementation in ("sdpa", "eager"):
+    if kind in _BEGINS and implementation in ("sdpa", "eager") and not as_rows:
         begin = _BEGINS[kind]
         begin = int(net.config.pad_token_id) + 1 if begin is None else begin
         seen = attention(pieces, causal=kind in _CAUSAL)
@@ -105,20 +110,25 @@ def inputs_of(net: "PreTrainedModel", batch: Mapping[str, Any]) -> tuple[dict[st
     return {"input_ids": read, "attention_mask": there}, torch.stack([own, places])
 
 
-def logits_at(net: "PreTrainedModel", batch: Mapping[str, Any], asked: Tensor) -> Tensor:
+def logits_at(
+    net: "PreTrainedModel", batch: Mapping[str, Any], asked: Tensor, *, packed: bool = False
+) -> Tensor:
     """Logits of some tokens: the head, often half of the work, is spared the others.
 
     Args:
         net: A model of transformers.
         batch: As `inputs_of` takes it.
         asked: Which tokens, bool `[blocks, longest]`.
+        packed: Whether pieces go through the model behind each other, without padding.
 
     Returns:
         float `[asked tokens, vocabulary]`, in the order of the blocks.
     """
-    inputs, where = inputs_of(net, batch)
+    packed = packed and can_pack(net)
+    inputs, where = inputs_of(net, batch, as_rows=packed)
     with _only(net, where[:, asked]):
-        logits: Tensor = net(**inputs).logits
+        output: Any = packed_forward(net, inputs, repad_body=True) if packed else net(**inputs)
+    logits: Tensor = output.logits
     return logits.squeeze(0)
 
 

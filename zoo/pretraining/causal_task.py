@@ -11,6 +11,7 @@ from zoo.errors import check_at_least
 from zoo.pretraining.encoding import frame_of_decoder
 from zoo.pretraining.language_model import LanguageModelTask
 from zoo.pretraining.prediction import Continuation, Continuations
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 
 
@@ -36,9 +37,14 @@ class CausalLMTask(LanguageModelTask):
             shape (`same`), or a GPT-2 that is `tiny`, `mini` or `small`. None goes on from it.
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
         tokenizer_folder: Folder of a tokenizer that takes the place of the backbone's, from scratch
             (`data.tokenizer_folder`).
     """
@@ -56,6 +62,9 @@ class CausalLMTask(LanguageModelTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.98),
+        adaptation: str | Adaptation = "full",
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
         tokenizer_folder: str | None = None,
     ):
         super().__init__(
@@ -66,6 +75,10 @@ class CausalLMTask(LanguageModelTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=False,  # decoders are not
+            adaptation=adaptation,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         labels = self.labels
         self.save_hyperparameters()

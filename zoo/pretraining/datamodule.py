@@ -67,6 +67,8 @@ class MaskedLMDataModule(TextDataModule):
         vocabulary: Tokens of a new tokenizer, special ones included.
         lowercase: Whether new word pieces lose case and accents.
         batch_size: Blocks in a batch of one process.
+        max_tokens: Tokens in a training batch of one process, padding included, instead of
+            `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training blocks and their masks.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
 
@@ -109,6 +111,7 @@ class MaskedLMDataModule(TextDataModule):
         vocabulary: int = 8000,
         lowercase: bool = False,
         batch_size: int = 32,
+        max_tokens: int | None = None,
         seed: int = 42,
         num_workers: int = 0,
     ):
@@ -120,6 +123,7 @@ class MaskedLMDataModule(TextDataModule):
             backbone=backbone,
             max_length=max_length,
             batch_size=batch_size,
+            max_tokens=max_tokens,
             seed=seed,
             num_workers=num_workers,
         )

@@ -117,7 +117,8 @@ class LanguageModelTask(FineTuningTask):
         """Mean cross-entropy over the tokens that this step asks for."""
         read, right = self.ask(batch, batch_index)
         asked = right != IGNORED
-        logits = logits_at(self.net, {**batch, "input_ids": read}, self.answering(asked))
+        read_batch = {**batch, "input_ids": read}
+        logits = logits_at(self.net, read_batch, self.answering(asked), packed=self.packed)
         nats = F.cross_entropy(logits.float(), right[asked], reduction="sum")
         count = asked.sum()
         return self.training_loss(nats / count.clamp(min=1), count)
@@ -147,7 +148,7 @@ class LanguageModelTask(FineTuningTask):
     def _blocks(self, batch: Mapping[str, Any]) -> tuple[list[MaskedBlock], Tensor, Tensor, Tensor]:
         labels = batch["labels"]
         asked = labels != IGNORED
-        logits = logits_at(self.net, batch, self.answering(asked)).float()
+        logits = logits_at(self.net, batch, self.answering(asked), packed=self.packed).float()
         nats = F.cross_entropy(logits, labels[asked], reduction="none")
         scores, predicted = logits.softmax(-1).max(-1)
         whole = torch.where(asked, labels, batch["input_ids"])

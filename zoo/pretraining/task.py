@@ -15,6 +15,7 @@ from zoo.pretraining.encoding import choose, corrupt, ordinary_ids, seeded
 from zoo.pretraining.language_model import LanguageModelTask
 from zoo.pretraining.prediction import Fill, FilledText, FilledTexts, best_tokens, window
 from zoo.pretraining.spans import NO_SPAN, choose_spans
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 
 #: What people write for a mask, whatever the tokenizer calls it.
@@ -45,9 +46,15 @@ class MaskedLMTask(LanguageModelTask):
             shape (`same`), or a BERT that is `tiny`, `mini` or `small`. None goes on from it.
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
         mask_share: Share of tokens (or words) that training asks for, above 0 and below 1.
         whole_words: Whether all tokens of a word are chosen together in training.
         spans: Whether training chooses spans of 1 to 10 whole words, each of which is masked,
@@ -72,6 +79,10 @@ class MaskedLMTask(LanguageModelTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.98),
+        packed: bool = True,
+        adaptation: str | Adaptation = "full",
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
         mask_share: float = 0.15,
         whole_words: bool = False,
         spans: bool = False,
@@ -87,6 +98,10 @@ class MaskedLMTask(LanguageModelTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
+            adaptation=adaptation,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.save_hyperparameters()
         if not 0 < mask_share < 1:

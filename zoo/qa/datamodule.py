@@ -70,6 +70,8 @@ class QADataModule(TextDataModule):
             that are learned from (chosen once, seeded). All of them teach where no answer is; few
             make training shorter and show more answers.
         batch_size: Windows in a batch of one process.
+        max_tokens: Tokens in a training batch of one process, padding included, instead of
+            `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
 
@@ -131,6 +133,7 @@ class QADataModule(TextDataModule):
         stride: int | None = None,
         empty_windows: float = 1.0,
         batch_size: int = 32,
+        max_tokens: int | None = None,
         seed: int = 42,
         num_workers: int = 0,
     ):
@@ -145,6 +148,7 @@ class QADataModule(TextDataModule):
             backbone=backbone,
             max_length=max_length,
             batch_size=batch_size,
+            max_tokens=max_tokens,
             seed=seed,
             num_workers=num_workers,
         )

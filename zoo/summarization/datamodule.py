@@ -54,6 +54,8 @@ class SummaryDataModule(TextDataModule):
         backbone: Whose tokenizer to use.
         max_length: Longest input in tokens; the backbone's own (at most 512) if None.
         batch_size: Texts in a batch of one process.
+        max_tokens: Tokens in a training batch of one process, padding included, instead of
+            `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
 
@@ -93,6 +95,7 @@ class SummaryDataModule(TextDataModule):
         backbone: str = "minilm-l6",
         max_length: int | None = None,
         batch_size: int = 32,
+        max_tokens: int | None = None,
         seed: int = 42,
         num_workers: int = 0,
     ):
@@ -107,6 +110,7 @@ class SummaryDataModule(TextDataModule):
             backbone=backbone,
             max_length=max_length,
             batch_size=batch_size,
+            max_tokens=max_tokens,
             seed=seed,
             num_workers=num_workers,
         )

@@ -135,7 +135,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory_advice(
-    *, batch_size: int, accumulate: int, max_length: int, precision: str, accelerator: bool
+    *,
+    batch_size: int,
+    accumulate: int,
+    max_length: int,
+    precision: str,
+    accelerator: bool,
+    max_tokens: int | None = None,
 ) -> str:
     """Which settings need less memory, those first that do not change the result.
 
@@ -145,17 +151,22 @@ def out_of_memory_advice(
         max_length: Longest input in tokens.
         precision: The trainer's.
         accelerator: Whether training runs on an accelerator.
+        max_tokens: Tokens in a training batch, where these and not examples are counted.
     """
     knobs = []
-    if batch_size > 1:
-        half = batch_size // 2
+    name, size, least = "batch_size", batch_size, 1
+    if max_tokens is not None:
+        name, size, least = "max_tokens", max_tokens, max_length
+    half = max(size // 2, least)
+    if half < size:
         knobs.append(
-            f"--data.batch_size {half} --trainer.accumulate_grad_batches "
-            f"{math.ceil(accumulate * batch_size / half)} (steps learn from as much as before)"
+            f"--data.{name} {half} --trainer.accumulate_grad_batches "
+            f"{math.ceil(accumulate * size / half)} (steps learn from as much as before)"
         )
     if accelerator and precision.startswith("32"):
         knobs.append("--trainer.precision bf16-mixed")
     if max_length > 32:
         knobs.append(f"--data.max_length {max_length // 2} (now {max_length})")
     knobs.append("a smaller --model.backbone")
-    return f"Out of memory with batches of {batch_size}. Try {'; or '.join(knobs)}."
+    held = batch_size if max_tokens is None else f"{max_tokens} tokens"
+    return f"Out of memory with batches of {held}. Try {'; or '.join(knobs)}."

@@ -3,8 +3,9 @@
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,26 @@ _REFUSED = re.compile(r"\berror (?:400|401|403|404)\b|permission denied|not logg
 log = logging.getLogger(__name__)
 #: Ids that the environment gave (an agent's) and that a run of this process has taken.
 _taken: set[str] = set()
+
+
+def _going_on(method: Callable[..., None]) -> Callable[..., None]:
+    """A method of the logger whose failure is said, once, and ends no training."""
+
+    @wraps(method)
+    def guarded(self: "RunLogger", *arguments: Any, **options: Any) -> None:
+        try:
+            method(self, *arguments, **options)
+        except ZooError:  # a key that is refused: said before training begins
+            raise
+        except Exception as error:
+            if not self.failed:
+                log.warning(
+                    f"W&B no longer takes what is logged ({_first_line(error)}). Training goes on; "
+                    "the run's own history.jsonl has it all."
+                )
+            self.failed = True
+
+    return guarded
 
 
 class RunLogger(WandbLogger):
@@ -84,6 +105,8 @@ class RunLogger(WandbLogger):
         self.monitor_mode = monitor_mode
         self.upload_model = log_model
         self.finished = False
+        #: Whether something could not be logged.
+        self.failed = False
         #: Whether everything that was logged is at the server.
         self.arrived = False
         self._settings: dict[str, Any] = {}
@@ -171,6 +194,7 @@ class RunLogger(WandbLogger):
         _ = self.experiment
 
     @rank_zero_only
+    @_going_on
     def log_settings(self, settings: Mapping[str, Any]) -> None:
         """The whole resolved recipe, data fingerprint and versions, as the run's config."""
         self._settings |= settings
@@ -182,6 +206,7 @@ class RunLogger(WandbLogger):
         """Left out: Lightning's copy of the task's arguments is in the recipe already."""
 
     @rank_zero_only
+    @_going_on
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """A row of history; of a resumed run only what it has not logged before it stopped."""
         run, record = self.experiment, self._known()
@@ -215,11 +240,13 @@ class RunLogger(WandbLogger):
         return self._record
 
     @rank_zero_only
+    @_going_on
     def log_scores(self, metrics: Mapping[str, float]) -> None:
         """Scores into the summary."""
         self.experiment.summary.update(dict(metrics))
 
     @rank_zero_only
+    @_going_on
     def log_report(self, report: TaskReport, metrics: Mapping[str, float]) -> None:
         """Scores into the summary; tables and the confusion matrix as W&B's own."""
         self.log_scores(metrics)
@@ -227,6 +254,7 @@ class RunLogger(WandbLogger):
         self._keep()
 
     @rank_zero_only
+    @_going_on
     def log_data(self, name: str, facts: Mapping[str, Any]) -> None:
         """The data that the run reads, as an artifact that it uses.
 
@@ -238,6 +266,7 @@ class RunLogger(WandbLogger):
         self._log_artifact(data_artifact(name, facts, folder), use=True)
 
     @rank_zero_only
+    @_going_on
     def log_model(self, name: str, folder: Path, facts: Mapping[str, Any]) -> None:
         """The trained model, as an artifact that the run made of the data.
 
@@ -305,9 +334,11 @@ class RunLogger(WandbLogger):
         self.finished = True
         try:
             self._experiment.finish(exit_code=1 if failed else 0)
-            self.arrived = not self._offline
-        except TimeoutError:
+            self.arrived = not self._offline and not self.failed
+        except Exception as error:
             self.arrived = False
+            if not isinstance(error, TimeoutError):
+                log.warning(f"W&B could not end this run ({_first_line(error)}).")
 
 
 def has_account() -> bool:

@@ -53,6 +53,8 @@ class SummarizationDataModule(SummaryDataModule):
         max_target_length: Longest summary in tokens; 128, or what an exported model was trained
             with, if None.
         batch_size: Texts in a batch of one process.
+        max_tokens: Tokens in a training batch of one process, padding included, instead of
+            `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
 
@@ -92,6 +94,7 @@ class SummarizationDataModule(SummaryDataModule):
         max_length: int | None = None,
         max_target_length: int | None = None,
         batch_size: int = 32,
+        max_tokens: int | None = None,
         seed: int = 42,
         num_workers: int = 0,
     ):
@@ -111,6 +114,7 @@ class SummarizationDataModule(SummaryDataModule):
             backbone=backbone,
             max_length=max_length,
             batch_size=batch_size,
+            max_tokens=max_tokens,
             seed=seed,
             num_workers=num_workers,
         )

@@ -45,6 +45,8 @@ class ExtractiveSummarizationDataModule(SummaryDataModule):
         overlap: Sentences that neighbouring windows of a text share; 4, or what an exported model
             was trained with, if None.
         batch_size: Windows in a batch of one process.
+        max_tokens: Tokens in a training batch of one process, padding included, instead of
+            `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.
         num_workers: Processes that prepare batches; 0 is fastest for cached features.
 
@@ -91,6 +93,7 @@ class ExtractiveSummarizationDataModule(SummaryDataModule):
         max_length: int | None = None,
         overlap: int | None = None,
         batch_size: int = 32,
+        max_tokens: int | None = None,
         seed: int = 42,
         num_workers: int = 0,
     ):
@@ -110,6 +113,7 @@ class ExtractiveSummarizationDataModule(SummaryDataModule):
             backbone=backbone,
             max_length=max_length,
             batch_size=batch_size,
+            max_tokens=max_tokens,
             seed=seed,
             num_workers=num_workers,
         )

@@ -45,9 +45,12 @@ def resumable_here(trainer: Trainer) -> bool:
     )
 
 
-def _batch_of_all(trainer: Trainer) -> int | None:
+def _batch_of_all(trainer: Trainer) -> float | None:
     """Examples in the batches of all processes together; None where it is not known."""
-    size = getattr(getattr(trainer, "datamodule", None), "batch_size", None)
+    data: Any = getattr(trainer, "datamodule", None)
+    if hasattr(data, "examples_a_batch"):
+        return float(data.examples_a_batch) * trainer.world_size
+    size = getattr(data, "batch_size", None)
     return None if size is None else int(size) * trainer.world_size
 
 
@@ -153,14 +156,14 @@ class RunCheckpoints(Checkpoint):
             progress["current"]["processed"] > progress["current"]["completed"]
         )
         window = trainer.accumulate_grad_batches
-        place = batches * before // now // window * window
+        place = int(batches * before / now) // window * window
         progress["current"] = dict.fromkeys(progress["current"], place)
         progress["total"] = dict.fromkeys(progress["total"], progress["total"]["ready"])
         data: Any = getattr(trainer, "datamodule", None)
         data.begin_at = place
         if trainer.is_global_zero:
             log.warning(
-                "The checkpoint is of steps over other batches (%d examples each, now %d): the "
+                "The checkpoint is of steps over other batches (%.4g examples each, now %.4g): the "
                 "epoch goes on at the same share of it, in another order.",
                 before,
                 now,
