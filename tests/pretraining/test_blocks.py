@@ -102,6 +102,9 @@ def test_logits_of_some_tokens_are_those_of_all_and_so_are_the_gradients(
     torch.testing.assert_close(some, every, rtol=1e-5, atol=1e-6)
     gradients = [torch.autograd.grad(one.square().sum(), weight)[0] for one in (some, every)]
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-3, atol=1e-4)
+    for _ in range(2):  # the first time prepares the model
+        without_padding = logits_at(net, batch, asked, packed=True)
+        torch.testing.assert_close(without_padding, every, rtol=1e-4, atol=1e-5)
     nothing = logits_at(net, batch, torch.zeros_like(asked))
     assert nothing.shape == (0, every.shape[-1])
     # Nothing is left behind in the model.

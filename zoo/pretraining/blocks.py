@@ -148,8 +148,15 @@ def _only(net: "PreTrainedModel", where: Tensor) -> Iterator[None]:
         output["last_hidden_state"] = output["last_hidden_state"][rows, columns][None]
         return output
 
-    handle = net.base_model.register_forward_hook(chosen)
+    body, handles = net.base_model, []
+
+    def last_of_all(module: torch.nn.Module, given: Any) -> None:
+        # What gives a packed body its rows back may be added as late as the first pass.
+        handles.append(body.register_forward_hook(chosen))
+
+    handles.append(body.register_forward_pre_hook(last_of_all))
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
