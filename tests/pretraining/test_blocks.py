@@ -10,6 +10,7 @@ import torch
 from tests.conftest import ARCHITECTURES
 from zoo.pretraining.blocks import attention, logits_at, logits_of, piece_numbers, positions
 from zoo.pretraining.task import MaskedLMTask
+from zoo.training.adaptation.prompts import insert
 
 Tiny = Callable[[str], Path]
 
@@ -86,6 +87,21 @@ def test_another_neighbour_changes_nothing(architecture: str, tiny: Tiny) -> Non
     torch.testing.assert_close(one[rest], two[rest], rtol=1e-5, atol=1e-6)
     # The model does read its input: what was changed has other logits.
     assert (one[second] - two[second]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert", "modernbert"])
+def test_each_piece_has_a_prompt_before_it(architecture: str, tiny: Tiny) -> None:
+    net = _net(tiny(architecture))
+    insert(net, 3)
+    batch = _batch()
+    asked = batch["pieces"] == 2
+    with torch.inference_mode():
+        some = logits_at(net, batch, asked, packed=True)
+        alone = []
+        for row, begin, end in ((0, 5, 8), (2, 9, 11)):
+            ids = batch["input_ids"][row : row + 1, begin:end]
+            alone.append(net(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0])
+    torch.testing.assert_close(some, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.backbones.packed import can_pack, packed_forward
+from zoo.training.adaptation.prompts import has_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -124,6 +125,8 @@ def logits_at(
     Returns:
         float `[asked tokens, vocabulary]`, in the order of the blocks.
     """
+    if has_prompt(net):  # which moves the body's rows
+        return logits_of(net, batch)[asked]
     packed = packed and can_pack(net)
     inputs, where = inputs_of(net, batch, as_rows=packed)
     with _only(net, where[:, asked]):
@@ -134,9 +137,11 @@ def logits_at(
 
 def logits_of(net: "PreTrainedModel", batch: Mapping[str, Any]) -> Tensor:
     """Logits of all tokens, float `[blocks, longest, vocabulary]`."""
-    inputs, (rows, columns) = inputs_of(net, batch)
+    # A prompt stands before each piece: it is read by rows.
+    inputs, (rows, columns) = inputs_of(net, batch, as_rows=has_prompt(net))
     logits: Tensor = net(**inputs).logits
-    return logits[rows, columns]
+    own = logits[:, -inputs["input_ids"].shape[1] :]
+    return own[rows, columns]
 
 
 @contextmanager
