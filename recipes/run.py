@@ -27,11 +27,12 @@ from zoo.errors import RunError, TrainingStoppedError
 from zoo.tracking.checkpoints import why_damaged
 from zoo.tracking.console import console, print_scores, print_table, program, shown
 from zoo.tracking.export import export_model
-from zoo.tracking.guards import is_out_of_memory, last_good, out_of_memory_advice
+from zoo.tracking.guards import last_good, out_of_memory_advice
 from zoo.tracking.plots import confusion_picture, curve_picture, curves_picture
 from zoo.tracking.report import ReportPage, TaskReport
 from zoo.tracking.run_folder import write_atomically
 from zoo.tracking.wandb_logger import RunLogger, has_account
+from zoo.training.memory import is_out_of_memory
 
 
 def run(cli: RecipeCLI) -> int:

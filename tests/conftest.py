@@ -59,11 +59,9 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 def _seed(seed: int) -> None:
     """The same random numbers from here on, whatever ran before."""
-    import numpy
     import torch
 
     random.seed(seed)
-    numpy.random.seed(seed)
     torch.manual_seed(seed)
 
 

@@ -46,7 +46,9 @@ def measure(options: argparse.Namespace) -> Result:
             found = _run(size, options)
             ours += found["recipe"]
             bare += found["twin"]
-            added += [a - b for a, b in zip(found["recipe thread"], found["twin thread"], strict=True)]
+            added += [
+                a - b for a, b in zip(found["recipe thread"], found["twin thread"], strict=True)
+            ]
             ratios.append(_over(found["recipe"], found["twin"]))
         spread = Spread.of(ratios)
         step = 1000 * float(np.median(bare))

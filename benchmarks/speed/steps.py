@@ -169,9 +169,7 @@ class Comparison:
         said = [first.judge(batch) for batch in self.batches]
         found: dict[str, float] = {}
         for name, step in others:
-            pairs = list(
-                zip(said, [step.judge(batch) for batch in self._given(name)], strict=True)
-            )
+            pairs = list(zip(said, [step.judge(batch) for batch in self._given(name)], strict=True))
             off = max(abs(a - b) for (a, _), (b, _) in pairs)
             norms = max(abs(a - b) / max(b, 1e-9) for (_, a), (_, b) in pairs)
             key = f"{self.corpus.name}, {self.precision}, {name}"

@@ -1,6 +1,5 @@
 """A batch without its padding gives what the padded batch gives."""
 
-import logging
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path

@@ -130,7 +130,8 @@ def test_a_learning_rate_is_found_with_a_picture_and_a_command(
     command = next(line for line in shown.splitlines() if line.startswith("next"))
     rate = float(command.split("--model.learning_rate ")[1])
     assert 1e-5 < rate < 0.5
-    assert "-m recipes ner" in command and f"--data.dataset={Path.cwd()}" in command
+    assert "-m recipes ner" in command
+    assert f"--data.dataset={Path.cwd()}" in command
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_any_number_of_processes_finds_what_one_finds(
         scores = alone[name]["scores"]
         assert one["scores"].keys() == scores.keys(), name
         for score, value in one["scores"].items():
-            # A correlation divides by the predictions' spread, which is small here: so is not rounding.
+            # A correlation divides by the predictions' spread, which is small here: rounding shows.
             within = 1e-4 if score.endswith(("pearson", "spearman")) else 1e-6
             close = pytest.approx(scores[score], rel=within, abs=within, nan_ok=True)
             assert value == close, (name, score)

@@ -14,8 +14,9 @@ from torch import Tensor
 from zoo import NERDataModule, NERTask
 from zoo.errors import TrainingStoppedError
 from zoo.tracking.checkpoints import Interval, RunCheckpoints, newest_complete, saving
-from zoo.tracking.guards import FiniteLoss, is_out_of_memory, out_of_memory_advice
+from zoo.tracking.guards import FiniteLoss, out_of_memory_advice
 from zoo.tracking.run_folder import RunFolder
+from zoo.training.memory import is_out_of_memory
 
 MakeTrainer = Callable[..., Trainer]
 

@@ -131,7 +131,8 @@ def _prepare(model: "PreTrainedModel") -> None:
         body.register_forward_pre_hook(_without_mask, with_kwargs=True)
         body._unmasked_if_packed = True  # type: ignore[assignment]
     if not hasattr(last, "_repadded_if_packed"):
-        last.register_forward_hook(_repadded, with_kwargs=True)
+        # Before other hooks on the same module, which look at what is padded.
+        last.register_forward_hook(_repadded, with_kwargs=True, prepend=True)
         last._repadded_if_packed = True  # type: ignore[assignment]
 
 

@@ -13,9 +13,6 @@ from zoo.tracking.checkpoints import newest_complete
 from zoo.tracking.console import shown
 from zoo.tracking.run_folder import RunFolder, write_atomically
 
-#: What allocators say when there is no memory left, where the error has no class of its own.
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-
 
 class FiniteLoss(Callback):
     """Stops before a loss that is no number spoils the weights, and keeps the batch.
@@ -124,14 +121,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that there is no memory left, on an accelerator or beside it."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    said = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
 
 
 def out_of_memory_advice(

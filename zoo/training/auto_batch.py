@@ -14,9 +14,8 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from zoo.errors import ZooError
-from zoo.tracking.guards import is_out_of_memory
 from zoo.training.budget_search import Budget, NothingFitsError, Trial, find_budget
-from zoo.training.memory import Meter, meter_of
+from zoo.training.memory import Meter, is_out_of_memory, meter_of
 
 MakeBatches = Callable[[int], Sequence[Mapping[str, Any]]]
 
@@ -138,7 +137,6 @@ class _Steps:
         device = self.trainer.strategy.root_device
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-
 
 
 def _of_all(trainer: Trainer, value: Any) -> list[Any]:

@@ -12,6 +12,9 @@ import torch
 #: Share of the memory that is free that a training may take; the rest is headroom.
 SHARE = 0.9
 
+#: What allocators say when there is no memory left, where the error has no class of its own.
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
 
 class Meter(Protocol):
     """Measures the peak of memory, in bytes."""
@@ -167,3 +170,11 @@ def _status(name: str) -> int | None:
         return None
     sizes = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
     return int(sizes[0]) * 1024 if sizes else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that there is no memory left, on an accelerator or beside it."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)

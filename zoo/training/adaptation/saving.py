@@ -40,7 +40,7 @@ def write_model(model: "PreTrainedModel", folder: Path) -> None:
     """Write a model without adapters: they are merged into its weights.
 
     A prompt cannot be. Its model lies in `base`, and the prompt beside it in peft's format; the zoo
-    loads both, and peft does (`PeftModel.from_pretrained(base, folder)`).
+    loads both, and so does peft, given the base and this folder.
     """
     if not prompts.has_prompt(model):
         merged(model).save_pretrained(folder)
