@@ -136,12 +136,13 @@ def logits_at(
 
 
 def logits_of(net: "PreTrainedModel", batch: Mapping[str, Any]) -> Tensor:
-    """Logits of all tokens, float `[blocks, longest, vocabulary]`."""
+    """Logits of all tokens, float `[blocks, longest, vocabulary]`; 0 at padding."""
     # A prompt stands before each piece: it is read by rows.
     inputs, (rows, columns) = inputs_of(net, batch, as_rows=has_prompt(net))
     logits: Tensor = net(**inputs).logits
     own = logits[:, -inputs["input_ids"].shape[1] :]
-    return own[rows, columns]
+    padding = batch["attention_mask"] == 0
+    return own[rows, columns].masked_fill(padding[..., None], 0)
 
 
 @contextmanager
