@@ -10,6 +10,7 @@ import torch
 from tests.conftest import ARCHITECTURES
 from zoo.pretraining.blocks import attention, logits_at, logits_of, piece_numbers, positions
 from zoo.pretraining.task import MaskedLMTask
+from zoo.training.adaptation.prompts import insert
 
 Tiny = Callable[[str], Path]
 
@@ -88,6 +89,21 @@ def test_another_neighbour_changes_nothing(architecture: str, tiny: Tiny) -> Non
     assert (one[second] - two[second]).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert", "modernbert"])
+def test_each_piece_has_a_prompt_before_it(architecture: str, tiny: Tiny) -> None:
+    net = _net(tiny(architecture))
+    insert(net, 3)
+    batch = _batch()
+    asked = batch["pieces"] == 2
+    with torch.inference_mode():
+        some = logits_at(net, batch, asked, packed=True)
+        alone = []
+        for row, begin, end in ((0, 5, 8), (2, 9, 11)):
+            ids = batch["input_ids"][row : row + 1, begin:end]
+            alone.append(net(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0])
+    torch.testing.assert_close(some, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_logits_of_some_tokens_are_those_of_all_and_so_are_the_gradients(
     architecture: str, tiny: Tiny
@@ -102,6 +118,9 @@ def test_logits_of_some_tokens_are_those_of_all_and_so_are_the_gradients(
     torch.testing.assert_close(some, every, rtol=1e-5, atol=1e-6)
     gradients = [torch.autograd.grad(one.square().sum(), weight)[0] for one in (some, every)]
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-3, atol=1e-4)
+    for _ in range(2):  # the first time prepares the model
+        without_padding = logits_at(net, batch, asked, packed=True)
+        torch.testing.assert_close(without_padding, every, rtol=1e-4, atol=1e-5)
     nothing = logits_at(net, batch, torch.zeros_like(asked))
     assert nothing.shape == (0, every.shape[-1])
     # Nothing is left behind in the model.

@@ -83,7 +83,7 @@ def test_a_span_is_masked_replaced_or_kept_as_one(spans: torch.Tensor) -> None:
         generator=seeded(4),
         together=spans,
     )
-    fates = Counter()
+    fates: Counter[str] = Counter()
     for row, (own, block) in enumerate(zip(spans.tolist(), read.tolist(), strict=True)):
         kinds: dict[int, set[str]] = {}
         for at, span in enumerate(own):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.backbones.packed import can_pack, packed_forward
+from zoo.training.adaptation.prompts import has_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -124,6 +125,8 @@ def logits_at(
     Returns:
         float `[asked tokens, vocabulary]`, in the order of the blocks.
     """
+    if has_prompt(net):  # which moves the body's rows
+        return logits_of(net, batch)[asked]
     packed = packed and can_pack(net)
     inputs, where = inputs_of(net, batch, as_rows=packed)
     with _only(net, where[:, asked]):
@@ -133,10 +136,13 @@ def logits_at(
 
 
 def logits_of(net: "PreTrainedModel", batch: Mapping[str, Any]) -> Tensor:
-    """Logits of all tokens, float `[blocks, longest, vocabulary]`."""
-    inputs, (rows, columns) = inputs_of(net, batch)
+    """Logits of all tokens, float `[blocks, longest, vocabulary]`; 0 at padding."""
+    # A prompt stands before each piece: it is read by rows.
+    inputs, (rows, columns) = inputs_of(net, batch, as_rows=has_prompt(net))
     logits: Tensor = net(**inputs).logits
-    return logits[rows, columns]
+    own = logits[:, -inputs["input_ids"].shape[1] :]
+    padding = batch["attention_mask"] == 0
+    return own[rows, columns].masked_fill(padding[..., None], 0)
 
 
 @contextmanager
@@ -148,8 +154,15 @@ def _only(net: "PreTrainedModel", where: Tensor) -> Iterator[None]:
         output["last_hidden_state"] = output["last_hidden_state"][rows, columns][None]
         return output
 
-    handle = net.base_model.register_forward_hook(chosen)
+    body, handles = net.base_model, []
+
+    def last_of_all(module: torch.nn.Module, given: Any) -> None:
+        # What gives a packed body its rows back may be added as late as the first pass.
+        handles.append(body.register_forward_hook(chosen))
+
+    handles.append(body.register_forward_pre_hook(last_of_all))
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

@@ -78,7 +78,7 @@ class MaskedLMDataModule(TextDataModule):
     """
 
     family = "pretraining"
-    head = "masked-lm"
+    head: ClassVar[backbones.Head] = "masked-lm"
     example_columns: ClassVar[Features] = Features(
         {"text": Value("large_string"), "line": Value("int32")}
     )
@@ -155,7 +155,7 @@ class MaskedLMDataModule(TextDataModule):
             for some in train.select_columns(["text"]).iter(TEXTS):
                 yield from some["text"]
 
-        settings = {
+        settings: dict[str, Any] = {
             "kind": self.new_tokenizer,
             "size": self.vocabulary,
             "lowercase": self.lowercase,
@@ -193,7 +193,7 @@ class MaskedLMDataModule(TextDataModule):
         for split, files in found.items():
             self.files[split] = str(files[0])
         single = find_sources(None, self.files)
-        key = {
+        key: dict[str, str] = {
             split: " ".join(f"{path.name} {digest_of_file(path)}" for path in files)
             if len(files) > 1
             else single.key[split]
