@@ -17,6 +17,7 @@ VERBS = {
     "consolidate": "write the model of a checkpoint, sharded or not, for everything else",
     "doctor": "look at the data of a recipe before a model is trained on it",
     "export": "a trained model to take away: transformers, ONNX or int8, with a card; to the Hub",
+    "find_lr": "a learning rate for a recipe: try a range of them in one short training",
     "predict": "use a trained model on files or standard input",
     "search": "try settings on this machine, and keep the best; `wandb agent` takes the same file",
     "serve": "a trained model as a local page and a JSON endpoint",
@@ -27,7 +28,7 @@ FAMILIES = {
     "ner": ("NERTask",),
     "classification": ("ClassificationTask",),
     "qa": ("QATask",),
-    "pretraining": ("MaskedLMTask",),
+    "pretraining": ("MaskedLMTask", "CausalLMTask"),
     "summarization": ("SummarizationTask", "ExtractiveSummarizationTask"),
 }
 

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from jsonargparse import Namespace
 from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from recipes import catalog
+from recipes import catalog, distilling
 from recipes.catalog import Recipe
 from recipes.messages import in_one_sentence
 from zoo import backbones
 from zoo.data.datamodule import TextDataModule
+from zoo.distillation import Distillation, DistillationSettings
 from zoo.errors import RunError, ZooError, check_at_least
+from zoo.tracking.averaging import SHARDED, Average, AveragingCallback
 from zoo.tracking.checkpoints import Interval, RunCheckpoints, newest_complete
 from zoo.tracking.console import program, shown
 from zoo.tracking.guards import FiniteLoss
@@ -28,6 +31,7 @@ from zoo.tracking.throughput import Throughput
 from zoo.tracking.wandb_logger import RunLogger
 from zoo.training.early_stopping import PatientStopping
 from zoo.training.random_states import RandomStates
+from zoo.training.schedules import schedule_options
 from zoo.training.task import FineTuningTask
 
 log = logging.getLogger("zoo")
@@ -82,7 +86,10 @@ class RecipeCLI(LightningCLI):
         self.run_logger: RunLogger | None = None
         self.interrupt: GracefulInterrupt | None = None
         self.checkpoints: RunCheckpoints | None = None
+        self.average: AveragingCallback | None = None
         self.typed = typed
+        self.distilling: DistillationSettings | None = None
+        self.teacher: FineTuningTask | None = None
         super().__init__(
             FineTuningTask,
             TextDataModule,
@@ -124,6 +131,12 @@ class RecipeCLI(LightningCLI):
             help="Stop after so many validations without a better score.",
         )
         parser.add_argument(
+            "--average",
+            type=str,
+            default="none",
+            help="Also average weights: swa, ema or best:K; kept where validation is better.",
+        )
+        parser.add_argument(
             "--log_model",
             type=bool,
             default=False,
@@ -134,6 +147,11 @@ class RecipeCLI(LightningCLI):
             type=int | str,
             default="auto",
             help="Checkpoints between validations: steps (50), a time (10m), 0 for none, or auto.",
+        )
+        parser.add_argument(
+            "--distill",
+            type=DistillationSettings | None,
+            help="Learn from a trained run: --distill.teacher RUN, and how.",
         )
         parser.add_argument(
             "--auto_batch",
@@ -148,6 +166,9 @@ class RecipeCLI(LightningCLI):
         )
         parser.link_arguments("data.labels", "model.init_args.labels", apply_on="instantiate")
         parser.link_arguments("data.mode", "model.init_args.mode", apply_on="instantiate")
+        parser.link_arguments(
+            "data.tokenizer_folder", "model.init_args.tokenizer_folder", apply_on="instantiate"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning that arguments came from Python."""
@@ -156,10 +177,14 @@ class RecipeCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, and take the labels from the weights where there are some."""
         config = self.config
-        backbones.resolve(config.model.init_args.backbone)  # a wrong name shows at once
+        self.distilling = None if self.evaluating else distilling.settings_of(config)
+        if self.distilling is None or self.distilling.layers is None:
+            backbones.resolve(config.model.init_args.backbone)  # a wrong name shows at once
         config.recipe = config.recipe or self.recipe.name
         if config.early_stopping is not None:
             check_at_least("--early_stopping", config.early_stopping, 1)
+            _check_patience(config.early_stopping, config.model.init_args)
+        Average.parse(config.average)
         self.interval = Interval.parse(config.checkpoint_every)
         if self.evaluating:
             if config.auto_batch:
@@ -176,16 +201,22 @@ class RecipeCLI(LightningCLI):
             recipe = config.recipe.removeprefix(f"{task}/")
             recipe = f"{recipe}-{self.phase}" if self.evaluating else recipe
             self.folder = choose_run_folder(task=task, recipe=recipe, chosen=config.run_dir)
+            self._find_teacher()
             return
         if config.run_dir is not None:
             raise ZooError("--resume goes on in its own folder: leave --run_dir out.")
         self.folder = existing_run_folder(config.resume, option="--resume")
+        self._find_teacher()
         self._find_checkpoint()
         if config.auto_batch and self.checkpoint is not None:
             raise ZooError(
                 "--auto_batch is for runs that begin: going on with other batches, give "
                 "--data.max_tokens."
             )
+
+    def _find_teacher(self) -> None:
+        if self.distilling is not None:
+            self.teacher = distilling.teacher_of(self, self.distilling)
 
     def _find_checkpoint(self) -> None:
         found = newest_complete(self.folder)
@@ -217,8 +248,13 @@ class RecipeCLI(LightningCLI):
             parameters = _checkpoint_parameters(Path(self.config.ckpt_path))
             model.backbone = data.backbone = parameters["backbone"]
             data.labels = list(parameters["labels"])
+            if hasattr(model, "adaptation"):
+                model.adaptation = _as_settings(parameters.get("adaptation", "full"))
             if "mode" in parameters:
                 data.mode = parameters["mode"]
+            if parameters.get("tokenizer_folder") is not None:
+                data.new_tokenizer = parameters["tokenizer_folder"]
+                model.from_scratch = parameters["from_scratch"]
             self.checkpoint = self.config.ckpt_path
             return
         head = _task_class(self.config.model.class_path).head
@@ -247,9 +283,12 @@ class RecipeCLI(LightningCLI):
                     self.folder, monitor=monitor, mode=mode, every=self.interval
                 )
                 callbacks.append(self.checkpoints)
+            callbacks += self._averaging(monitor, mode)
         if self.config.early_stopping is not None:
             patience = self.config.early_stopping
             callbacks.append(PatientStopping(monitor, mode=mode, patience=patience))
+        if self.teacher is not None:
+            callbacks.append(Distillation(self.teacher, self.distilling))
         if trainer.enable_progress_bar is not False:
             callbacks += progress(monitor)
         if not self.evaluating:
@@ -267,7 +306,11 @@ class RecipeCLI(LightningCLI):
                 name=os.environ.get("WANDB_NAME") or self.folder.id,
                 group=os.environ.get("WANDB_RUN_GROUP") or self.config.recipe,
                 job_type=self.phase or "fit",
-                tags=[self.model.family, _short_name(self.model.backbone), "full"],
+                tags=[
+                    self.model.family,
+                    _short_name(self.model.backbone),
+                    self.model.adaptation.kind,
+                ],
                 monitor=monitor,
                 monitor_mode=mode,
                 resume=self.config.resume is not None,
@@ -275,6 +318,19 @@ class RecipeCLI(LightningCLI):
             )
             kwargs["logger"] = self.run_logger
         return super().instantiate_trainer(**kwargs)
+
+    def _averaging(self, monitor: str, mode: str) -> list[Callback]:
+        chosen = Average.parse(self.config.average)
+        if chosen is None:
+            return []
+        if self.checkpoints is None:
+            raise ZooError("--average needs checkpoints: leave --trainer.enable_checkpointing out.")
+        strategy = self.config.trainer.strategy
+        strategy = getattr(strategy, "class_path", strategy)
+        if any(name in str(strategy).lower() for name in ("fsdp", "modelparallel")):
+            raise ZooError(SHARDED)
+        self.average = chosen.callback(self.folder.checkpoints, monitor=monitor, mode=mode)
+        return [self.average]
 
     def command(self, *words: str) -> str:
         """A command that a person can paste, for this recipe as it was typed.
@@ -297,6 +353,11 @@ class RecipeCLI(LightningCLI):
             config.pop(key, None)
         text: str = self.parser.dump(config, skip_none=False, skip_validation=True)
         return text
+
+
+def _as_settings(given: Any) -> Any:
+    """What a checkpoint says of an argument, as the parser has it."""
+    return Namespace(given) if isinstance(given, dict) else given
 
 
 def _short_name(backbone: str) -> str:
@@ -325,6 +386,18 @@ def _with_config(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
             word = f"--resume={value}"
         flags.append(word)
     return ["--config", str(config), *files, *flags]
+
+
+def _check_patience(early_stopping: int, task: Any) -> None:
+    if task.get("schedule") != "plateau":
+        return
+    patience = schedule_options("plateau", task.get("schedule_options"))["patience"]
+    if early_stopping <= patience:
+        raise ZooError(
+            f"--early_stopping {early_stopping} stops the run before --model.schedule plateau has "
+            f"lowered the rate, after {patience:g} validations without a better score: give more "
+            f"than {patience:g}, best several times as many."
+        )
 
 
 def _check_fsdp(*, phase: str | None, accelerator: str) -> None:

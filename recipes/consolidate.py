@@ -52,5 +52,6 @@ def main(arguments: Sequence[str]) -> int:
     # Known by the run's folder here, but by its recipe in the run itself.
     metadata = {**metadata_of(cli), "recipe": cli.config.recipe}
     export_model(cli.model, folder.model, metadata=metadata)
+    cli.model.save_adapter(folder.adapter)
     console().print(f"model    {shown(folder.model)} (of {shown(path)})")
     return 0

@@ -22,6 +22,7 @@ OF_THE_RUN = {
     "--resume": "Go on with the run in this folder.",
     "--ckpt_path": "Checkpoint file with the weights to validate, test or predict with.",
     "--early_stopping": "Stop after so many validations without a better score.",
+    "--average": "swa, ema or best:5 also averages weights; kept only where validation is better.",
     "--checkpoint_every": "Between validations: steps (50), a time (10m), 0 for none, or auto.",
     "--trainer.max_epochs": "Times through the training data.",
     "--trainer.precision": "Such as bf16-mixed.",
@@ -30,7 +31,12 @@ OF_THE_RUN = {
     "--print_config": "All settings there are, as YAML.",
 }
 #: Set by a link, or not for the command line.
-_HIDDEN = {("data", "backbone"), ("data", "seed"), ("model", "labels")}
+_HIDDEN = {
+    ("data", "backbone"),
+    ("data", "seed"),
+    ("model", "labels"),
+    ("model", "tokenizer_folder"),
+}
 
 
 def show(recipe: Recipe) -> None:

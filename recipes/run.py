@@ -18,8 +18,10 @@ from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.states import TrainerStatus
 
 from recipes.auto_batch import choose_batches
+from recipes.averaged import keep_average
 from recipes.catalog import INTERRUPTED
 from recipes.cli import RecipeCLI
+from recipes.distilling import comparison_of
 from zoo import backbones
 from zoo.errors import RunError, TrainingStoppedError
 from zoo.tracking.checkpoints import why_damaged
@@ -29,7 +31,6 @@ from zoo.tracking.guards import is_out_of_memory, last_good, out_of_memory_advic
 from zoo.tracking.plots import confusion_picture, curve_picture, curves_picture
 from zoo.tracking.report import ReportPage, TaskReport
 from zoo.tracking.run_folder import write_atomically
-from zoo.tracking.throughput import peak_memory_gib
 from zoo.tracking.wandb_logger import RunLogger, has_account
 
 
@@ -114,18 +115,22 @@ def _fit(cli: RecipeCLI) -> int:
         command = f"{program('python')} -m recipes consolidate {shown(cli.folder.path)}"
         _say(cli, f"\nTrained. The model of its best checkpoint:\n  {command}")
         return 0
-    _load_best(cli)
-    scores = _scores_of_best(cli)
+    scores = keep_average(cli)
+    if scores is None:
+        _load_best(cli)
+        scores = _scores_of_best(cli)
     if cli.throughput.tokens:  # a run that was finished before keeps its speed
         scores |= {
-            "perf/tokens_per_second": cli.throughput.tokens_per_second,
-            "perf/peak_memory_gib": peak_memory_gib(),
+            **cli.throughput.figures,
             "perf/fit_seconds": time.perf_counter() - began,
         }
     whole = cli.model.whole()
     if whole is not None and cli.trainer.is_global_zero:
+        if whole.adaptation.is_partial:
+            scores |= {f"perf/{name}": value for name, value in whole.trained_size.items()}
         metrics = cli.folder.add_metrics(scores)
         export_model(whole, cli.folder.model, metadata=metadata_of(cli))
+        whole.save_adapter(cli.folder.adapter)
         if cli.phase == "fit":
             _write_page(cli, None, metrics)
             if cli.run_logger is not None:
@@ -208,6 +213,9 @@ def _test(cli: RecipeCLI, *, checkpoint: str | None) -> int:
         scores |= {f"baseline/{name}": value for name, value in baselines.items()}
     report = cli.model.report(cli.recorder.outputs, cli.datamodule.examples("test"))
     report = replace(report, tables={**report.tables, **cli.datamodule.report_tables})
+    if cli.teacher is not None:
+        tables, found = comparison_of(cli, cli.folder.add_metrics(scores))
+        report, scores = replace(report, tables={**tables, **report.tables}), {**scores, **found}
     metrics = cli.folder.add_metrics(scores)
     _write_lines(cli.folder.predictions, report.predictions)
     _write_page(cli, report, metrics)
@@ -257,6 +265,7 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
         facts={
             "task": cli.model.family,
             "backbone": cli.model.backbone,
+            "adaptation": _adaptation(cli, metrics),
             "data": f"{data.sources.name} (fingerprint {data.fingerprint})",
             "examples": ", ".join(
                 f"{len(table):,} {name}" for name, table in data.splits().items()
@@ -278,6 +287,17 @@ def _write_page(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str,
     write_atomically(folder.report, page.markdown())
 
 
+def _adaptation(cli: RecipeCLI, metrics: Mapping[str, float]) -> str:
+    """What was trained of the model, in words."""
+    kind = cli.model.adaptation.kind
+    if "perf/trained_parameters" not in metrics:
+        return kind
+    return (
+        f"{kind}: {metrics['perf/trained_parameters']:,.0f} parameters trained "
+        f"({metrics['perf/trained_share']:.2%}), {metrics['perf/trained_mb']:.2f} MB"
+    )
+
+
 def _usage(cli: RecipeCLI) -> str:
     name = type(cli.model).__name__
     return (
@@ -293,6 +313,8 @@ def _usage(cli: RecipeCLI) -> str:
 def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str, float]) -> None:
     if report is not None and report.main_table is not None:
         print_table(report.tables[report.main_table])
+    if report is not None and "distillation" in report.tables:
+        print_table(report.tables["distillation"])
     heads = [
         name for name in metrics if name.count("/") == 1 and name.startswith(("val/", "test/"))
     ]
@@ -304,7 +326,11 @@ def _say_results(cli: RecipeCLI, report: TaskReport | None, metrics: Mapping[str
     )
     folder, out = cli.folder, console()
     out.print(f"\nrun      {shown(folder.path)}/")
-    for label, path in (("report", folder.report), ("model", folder.model)):
+    for label, path in (
+        ("report", folder.report),
+        ("model", folder.model),
+        ("adapter", folder.adapter),
+    ):
         if path.exists():
             out.print(f"{label:<8} {shown(path)}")
     offline = cli.run_logger.offline_folder if cli.run_logger is not None else None
@@ -351,7 +377,8 @@ def _log_model(cli: RecipeCLI, metrics: Mapping[str, float]) -> None:
     if cli.run_logger is None:
         return
     facts = metadata_of(cli)
-    facts = {name: facts[name] for name in ("backbone", "recipe", "labels", "data")}
+    kept = ("backbone", "recipe", "labels", "data")
+    facts = {name: value for name, value in facts.items() if name in kept}
     facts |= {"task": cli.model.family, "run": cli.folder.id, "scores": dict(metrics)}
     cli.run_logger.log_model(cli.recipe.name, cli.folder.model, facts)
 
@@ -359,8 +386,10 @@ def _log_model(cli: RecipeCLI, metrics: Mapping[str, float]) -> None:
 def metadata_of(cli: RecipeCLI) -> dict[str, Any]:
     """What an exported model says of itself in `zoo.json`."""
     origin = backbones.metadata(cli.model.backbone).get("backbone", cli.model.backbone)
+    # What has random weights at first has nothing of the backbone that it is named by.
+    known = {} if getattr(cli.model, "from_scratch", None) else {"backbone": origin}
     return {
-        "backbone": origin,
+        **known,
         "recipe": cli.recipe.name,
         "labels": cli.model.known_labels,
         # What `predict` and a later test must know to cut texts as in training.

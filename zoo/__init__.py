@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from zoo.ner.datamodule import NERDataModule
     from zoo.ner.metrics import EntityF1
     from zoo.ner.task import NERTask
+    from zoo.pretraining.causal_datamodule import CausalLMDataModule
+    from zoo.pretraining.causal_task import CausalLMTask
     from zoo.pretraining.datamodule import MaskedLMDataModule
     from zoo.pretraining.task import MaskedLMTask
     from zoo.qa.datamodule import QADataModule
@@ -33,6 +35,8 @@ __version__ = "0.1.0"
 __all__ = [
     "BackboneError",
     "BackboneSpec",
+    "CausalLMDataModule",
+    "CausalLMTask",
     "ClassificationDataModule",
     "ClassificationTask",
     "DataError",
@@ -56,6 +60,8 @@ __all__ = [
 _HOME = {
     "BackboneError": "zoo.errors",
     "BackboneSpec": "zoo.backbones.spec",
+    "CausalLMDataModule": "zoo.pretraining.causal_datamodule",
+    "CausalLMTask": "zoo.pretraining.causal_task",
     "ClassificationDataModule": "zoo.classification.datamodule",
     "ClassificationTask": "zoo.classification.task",
     "DataError": "zoo.errors",

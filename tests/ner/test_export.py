@@ -74,7 +74,8 @@ def test_an_exported_model_gives_the_same_logits_here_and_in_transformers(
             assert one.to_dict() == other.to_dict()
 
     plain = AutoModelForTokenClassification.from_pretrained(folder)
-    assert torch.equal(_logits(plain, batch), expected)
+    tokens = batch["attention_mask"].bool()  # padding is computed there and means nothing
+    torch.testing.assert_close(_logits(plain, batch)[tokens], expected[tokens], rtol=0, atol=1e-5)
     assert plain.config.id2label == dict(enumerate(_LABELS))
     assert plain.config.label2id == {label: index for index, label in enumerate(_LABELS)}
 

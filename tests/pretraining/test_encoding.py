@@ -17,6 +17,7 @@ from zoo.pretraining.encoding import (
     choose,
     corrupt,
     encode_documents,
+    in_batches,
     masked_rows,
     ordinary_ids,
     pack,
@@ -122,7 +123,7 @@ def test_blocks_hold_every_token_of_the_text_once_and_in_order(
     found = [
         (token, size)
         for _, block in blocks
-        for token, word, size in zip(*block, strict=True)
+        for token, word, size in zip(block.ids, block.words, block.sizes, strict=True)
         if word != NO_WORD
     ]
     assert found == [pair for one in documents for pair in zip(one.ids, one.sizes, strict=True)]
@@ -131,6 +132,7 @@ def test_blocks_hold_every_token_of_the_text_once_and_in_order(
         assert block.ids[0] == tokenizer.cls_token_id
         assert block.ids[-1] == tokenizer.sep_token_id
         assert max(block.words) < len(block.words)
+        assert sum(block.pieces) == len(block.ids)
     assert [last for last, _ in blocks] == sorted(last for last, _ in blocks)
 
 
@@ -138,15 +140,33 @@ def _document(*ids: int) -> Document:
     return Document(list(ids), list(range(len(ids))), [1] * len(ids))
 
 
-def test_a_block_goes_on_with_the_next_document_behind_a_mark() -> None:
+def test_a_block_goes_on_with_the_next_document_as_a_piece_of_its_own() -> None:
     documents = [_document(11, 12), _document(), _document(21, 22, 23, 24)]
-    packed = list(pack(documents, frame=_FRAME, max_length=7, across=True))
-    assert [block.ids for _, block in packed] == [[1, 11, 12, 2, 21, 22, 2], [1, 23, 24, 2]]
-    assert [block.words for _, block in packed] == [[-1, 0, 1, -1, 2, 3, -1], [-1, 0, 1, -1]]
-    assert [last for last, _ in packed] == [2, 2]
-    apart = list(pack(documents, frame=_FRAME, max_length=7, across=False))
+    packed = list(pack(documents, frame=_FRAME, max_length=10, across=True))
+    assert [block.ids for _, block in packed] == [[1, 11, 12, 2, 1, 21, 22, 23, 24, 2]]
+    assert [block.words for _, block in packed] == [[-1, 0, 1, -1, -1, 2, 3, 4, 5, -1]]
+    assert [block.pieces for _, block in packed] == [[4, 6]]
+    assert [last for last, _ in packed] == [2]
+    apart = list(pack(documents, frame=_FRAME, max_length=10, across=False))
     assert [block.ids for _, block in apart] == [[1, 11, 12, 2], [1, 21, 22, 23, 24, 2]]
     assert [last for last, _ in apart] == [0, 2]
+
+
+def test_a_block_is_not_filled_up_with_a_few_tokens_of_a_document() -> None:
+    documents = [_document(*range(10, 30)), _document(*range(50, 90))]
+    packed = list(pack(documents, frame=_FRAME, max_length=36, across=True))
+    # 22 tokens, room for 12 more, of 40: they begin the next block.
+    assert [block.pieces for _, block in packed] == [[22], [36], [8]]
+    packed = list(pack(documents, frame=_FRAME, max_length=40, across=True))
+    assert [block.pieces for _, block in packed] == [[22, 18], [26]]
+    assert [block.ids[0] for _, block in packed] == [1, 1]
+
+
+def test_texts_are_encoded_so_many_characters_at_a_time() -> None:
+    texts = ["a" * 6, "", "b" * 5, "c" * 30, "d", "e"]
+    found = list(in_batches(texts, characters=11))
+    assert found == [texts[:3], texts[3:4], texts[4:]]
+    assert list(in_batches([], characters=5)) == []
 
 
 def test_blocks_without_room_for_a_token_are_refused() -> None:

@@ -103,6 +103,33 @@ def test_a_sharded_run_tests_exports_and_consolidates_as_one_process_would(
     assert ours == theirs
 
 
+def test_two_processes_average_and_decide_together(flags: list[str]) -> None:
+    both = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.max_epochs=2"]
+    shown = _run("ner", *flags, *both, "--average=swa", "--run_dir=run")
+    # 41 texts by 4 in 2 processes: 6 steps an epoch, and a quarter of 12.
+    assert "Averaged weights (swa over 3 steps)" in shown
+    scores = json.loads(Path("run/metrics.json").read_text(encoding="utf-8"))
+    kept = "The average is the model." in " ".join(shown.split())
+    assert kept == Path("run/checkpoints/average.ckpt").exists()
+    assert (scores["val/f1"] == scores["average/f1"]) or not kept
+    saved = torch.load("run/checkpoints/last.ckpt", weights_only=True)
+    weights = torch.load(
+        f"run/checkpoints/{'average' if kept else 'best'}.ckpt", weights_only=True
+    )["state_dict"]
+    for name, value in load_file("run/model/model.safetensors").items():
+        assert torch.equal(value, weights[f"model.{name}"]), name
+        if kept:
+            assert torch.equal(value, saved["zoo_average"]["mean"][f"model.{name}"]), name
+
+
+def test_sharded_weights_are_not_averaged_and_it_says_so(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sharded = ["--trainer.strategy=fsdp2", "--trainer.devices=2", "--average=ema"]
+    assert main(["ner", *flags, *sharded, "--run_dir=run"]) == 2
+    assert "--average needs processes that hold all weights" in capsys.readouterr().err
+
+
 def test_consolidating_what_holds_no_checkpoint_says_so(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

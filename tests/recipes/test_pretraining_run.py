@@ -117,14 +117,21 @@ def test_a_run_learns_tests_predicts_compares_and_becomes_a_backbone(
     assert "test/f1" in metrics_of("tagged")
 
 
-def test_a_model_from_scratch_is_tested_resumed_and_made_to_a_backbone(
+def test_a_model_from_scratch_with_its_own_tokenizer_is_tested_resumed_and_made_to_a_backbone(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["pretraining", *flags, "--model.from_scratch=tiny"]) == 0
+    own = ["--data.new_tokenizer=wordpiece", "--data.vocabulary=300", "--model.spans=true"]
+    assert main(["pretraining", *flags, "--model.from_scratch=tiny", *own]) == 0
     loss = metrics_of("run")["test/loss"]
     config = json.loads(Path("run/model/config.json").read_text(encoding="utf-8"))
     assert (config["num_hidden_layers"], config["hidden_size"]) == (2, 128)
     assert config["architectures"] == ["BertForMaskedLM"]
+    words = json.loads(Path("run/model/tokenizer.json").read_text(encoding="utf-8"))["model"]
+    # Of the words of train, none of the backbone's others.
+    assert "lived" in words["vocab"]
+    assert "lovelace" not in words["vocab"]
+    assert len(words["vocab"]) == config["vocab_size"] < 100
+    assert "backbone" not in json.loads(Path("run/model/zoo.json").read_text(encoding="utf-8"))
     test = ["--data.test=test.txt", "--data.max_length=32", "--trainer.logger=false"]
     for name, weights in (
         ("a", "--model.backbone=run/model"),
@@ -153,6 +160,40 @@ def test_a_mistake_is_one_sentence(flags: list[str], capsys: pytest.CaptureFixtu
     assert "leave no room beside" in capsys.readouterr().err
     assert main(["pretraining", "test", "--model.backbone=minilm-l6", "--run_dir=x"]) == 2
     assert "has no trained head" in capsys.readouterr().err
+    assert main(["pretraining", *flags, "--data.new_tokenizer=bpe", "--run_dir=y"]) == 2
+    assert "weights belong to its own tokenizer" in capsys.readouterr().err
+
+
+def test_a_decoder_is_trained_tested_gone_on_with_and_refused_by_other_recipes(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longer = ["--trainer.max_epochs=6", "--data.vocabulary=400"]
+    assert main(["pretraining/causal", *flags, *longer]) == 0
+    metrics = metrics_of("run")
+    assert metrics["test/loss"] < metrics["baseline/unigram/loss"] - 0.5
+    test = ["--data.test=test.txt", "--data.max_length=32", "--trainer.logger=false"]
+    test += ["--model.from_scratch=null", "--data.new_tokenizer=null", "--data.dataset=null"]
+    weights = "--model.backbone=run/model"
+    assert main(["pretraining/causal", "test", weights, *test, "--run_dir=a"]) == 0
+    assert metrics_of("a")["test/loss"] == pytest.approx(metrics["test/loss"], abs=1e-6)
+    best = "--ckpt_path=run/checkpoints/best.ckpt"
+    assert main(["pretraining/causal", "test", best, *test, "--run_dir=b"]) == 0
+    assert metrics_of("b")["test/loss"] == pytest.approx(metrics["test/loss"], abs=1e-6)
+    capsys.readouterr()
+    (tmp_path / "asked.txt").write_text("lived in\n", encoding="utf-8")
+    assert main(["predict", "run", "asked.txt"]) == 0
+    (record,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert record["continuation"].startswith(" london")
+
+    # It goes on from its folder, with a lower loss than it begins with.
+    on = [*test[1:], "--data.train=train.txt", *test[:1], weights, "--trainer.accelerator=cpu"]
+    assert main(["pretraining/causal", *on, "--trainer.max_epochs=1", "--run_dir=on"]) == 0
+    assert metrics_of("on")["test/loss"] < metrics["test/loss"] + 0.1
+
+    write_entities(tmp_path / "entities")
+    capsys.readouterr()
+    assert main(["ner", weights, "--data.dataset=entities", "--run_dir=c"]) == 2
+    assert "is a decoder, whose tokens do not see what follows" in capsys.readouterr().err
 
 
 @pytest.mark.slow

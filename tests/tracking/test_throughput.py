@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from transformers import BertConfig, BertModel
 
 from zoo.tracking.throughput import Throughput, peak_memory_gib
 
@@ -117,3 +119,56 @@ def test_memory_is_the_peak_of_this_process() -> None:
     unit = 1 if sys.platform == "darwin" else 1024
     assert before <= after <= peak * unit / 2**30
     assert 0.01 < after < 64
+
+
+def _batch(lengths: list[int], width: int) -> dict[str, Any]:
+    mask = (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
+    return {"tokens": sum(lengths), "attention_mask": mask}
+
+
+class _Small(_Module):
+    """A module with a BERT of one layer, 4 wide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        config = BertConfig(
+            vocab_size=9,
+            hidden_size=4,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            intermediate_size=16,
+        )
+        self.net = BertModel(config)
+        self.device = torch.device("cpu")
+
+
+def test_shares_of_padding_and_of_the_peak_are_those_of_the_batches(
+    day: Callable[..., _Day], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = day(world_size=2)
+    one.module, one.trainer.precision = _Small(), "32-true"
+    monkeypatch.setattr("zoo.tracking.throughput.gemm_peak", lambda *_, **__: 1000.0)
+    one.callback.on_train_start(one.trainer, one.module)
+    one.begin_epoch()
+    for lengths, width in (([3, 5], 5), ([2, 2], 4)):
+        one.now += 2.0
+        batch = _batch(lengths, width)
+        one.callback.on_train_batch_end(one.trainer, one.module, None, batch, 0)
+    one.end_epoch()
+    assert one.module.logged["perf/padding_share"] == pytest.approx(1 - 12 / 18)
+    work = sum(3 * (24 * 16 * s + 4 * s * s * 4) for s in (3, 5, 2, 2))
+    # Two processes do twice the work, at twice the peak.
+    assert one.module.logged["perf/gemm_share"] == pytest.approx(work / (4.0 * 1000.0))
+    again = Throughput()
+    again.load_state_dict(one.callback.state_dict())
+    assert again.figures["perf/padding_share"] == one.callback.figures["perf/padding_share"]
+
+
+def test_a_model_whose_work_is_unknown_has_no_share_of_the_peak(day: Callable[..., _Day]) -> None:
+    one = day()
+    one.trainer.precision = "32-true"
+    one.callback.on_train_start(one.trainer, one.module)
+    one.begin_epoch()
+    one.step(1.0, 100)
+    one.end_epoch()
+    assert "perf/gemm_share" not in one.module.logged

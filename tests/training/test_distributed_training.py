@@ -112,6 +112,15 @@ def test_an_encoder_learns_the_same_sharded_and_replicated(
     assert [one["parameters"] for one in ddp] == [1.0, 1.0]
 
 
+def test_lower_layers_learn_as_much_slower_sharded_and_replicated(
+    calm: Callable[[str], str], corpus: Path, tmp_path: Path
+) -> None:
+    # Named and grouped otherwise, the same weights would have other rates.
+    task = {"layer_decay": 0.3, "learning_rate": 5e-3, "schedule": "warmup_stable_decay"}
+    ddp, fsdp2 = _both(tmp_path / "out", 2, "ner", calm("bert"), _ner(corpus), task=task)
+    _same(ddp, fsdp2)
+
+
 @pytest.mark.parametrize(("architecture", "groups"), [("t5", 5), ("bart", 5)])
 def test_an_encoder_decoder_learns_the_same_sharded_and_replicated(
     architecture: str,

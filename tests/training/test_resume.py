@@ -10,6 +10,7 @@ import torch
 from lightning import Callback, Trainer, seed_everything
 
 from zoo import NERDataModule, NERTask
+from zoo.tracking.averaging import Average, AveragingCallback
 from zoo.tracking.checkpoints import Interval, RunCheckpoints
 from zoo.tracking.run_folder import RunFolder
 from zoo.training.early_stopping import PatientStopping
@@ -45,6 +46,8 @@ def fit(
         *callbacks: Callback,
         workers: int = 0,
         patience: int | None = None,
+        model: dict[str, Any] | None = None,
+        average: str = "none",
         **options: Any,
     ) -> tuple[Trainer, NERTask, RunCheckpoints]:
         seed_everything(3)
@@ -59,12 +62,16 @@ def fit(
             stride=8,
             num_workers=workers,
         )
-        task = NERTask(bert, labels=data.labels, learning_rate=1e-3)
+        task = NERTask(bert, labels=data.labels, learning_rate=1e-3, **(model or {}))
         run_folder = RunFolder(folder)
         checkpoints = _Copies(run_folder, monitor=task.monitor, every=Interval(steps=1))
-        stopping = (
+        stopping: list[Callback] = (
             [PatientStopping(task.monitor, mode="max", patience=patience)] if patience else []
         )
+        kind = Average.parse(average)
+        if kind is not None:
+            folder_of_best = run_folder.checkpoints
+            stopping += [kind.callback(folder_of_best, monitor=task.monitor, mode="max")]
         trainer = Trainer(
             accelerator="cpu",
             devices=1,
@@ -93,7 +100,13 @@ def _state(trainer: Trainer, task: NERTask, checkpoints: RunCheckpoints) -> dict
         parts |= {f"{number}.{name}": value.clone() for name, value in state.items()}
     best = torch.load(checkpoints.folder.best_checkpoint, weights_only=True)
     parts |= {f"best.{name}": value for name, value in best["state_dict"].items()}
-    rest = (trainer.global_step, checkpoints.best_score)
+    for one in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(one, AveragingCallback):
+            averaged = one.weights(trainer)
+            assert averaged, "there was nothing to average"
+            parts |= {f"average.{name}": value for name, value in averaged.items()}
+    rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
+    rest = (trainer.global_step, checkpoints.best_score, *rates)
     return {**parts, "rest": torch.tensor(rest, dtype=torch.float64)}
 
 
@@ -113,6 +126,19 @@ def _different(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
         {"val_check_interval": 3, "check_val_every_n_epoch": None},
         {"limit_train_batches": 3},
         {"patience": 1, "max_epochs": 9},
+        {
+            "model": {"schedule": "plateau", "schedule_options": {"factor": 0.1}},
+            "average": "best:2",
+            "val_check_interval": 2,
+        },
+        pytest.param(
+            {"average": "swa", "accumulate_grad_batches": 2, "max_epochs": 3},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"average": "ema", "model": {"schedule": "warmup_stable_decay", "layer_decay": 0.7}},
+            marks=pytest.mark.slow,
+        ),
         pytest.param({"workers": 2}, marks=pytest.mark.slow),
         pytest.param({"workers": 2, "limit_train_batches": 3}, marks=pytest.mark.slow),
     ],

@@ -12,6 +12,7 @@ from zoo.backbones.registry import get, names, register
 from zoo.backbones.spec import BackboneSpec
 
 if TYPE_CHECKING:
+    from zoo.backbones.depths import parameter_depths
     from zoo.backbones.loading import (
         Head,
         ProblemType,
@@ -25,10 +26,17 @@ if TYPE_CHECKING:
         positions_of,
         quiet_transformers,
     )
+    from zoo.backbones.packed import packed_forward
     from zoo.backbones.parts import block_classes, output_layer
-    from zoo.backbones.scratch import Size, new_masked_lm
+    from zoo.backbones.scratch import Size, new_language_model
     from zoo.backbones.sharing import put_on_encoder
     from zoo.backbones.sources import METADATA_FILE, metadata, model_folder, resolve
+    from zoo.backbones.targets import (
+        adapter_targets,
+        head_modules,
+        head_parameters,
+        scaled_layers,
+    )
     from zoo.backbones.warm_start import untied
     from zoo.backbones.writing import TextToText, text_to_text
 
@@ -39,9 +47,12 @@ __all__ = [
     "ProblemType",
     "Size",
     "TextToText",
+    "adapter_targets",
     "block_classes",
     "get",
     "head_labels",
+    "head_modules",
+    "head_parameters",
     "load_config",
     "load_encoder",
     "load_model",
@@ -51,13 +62,16 @@ __all__ = [
     "metadata",
     "model_folder",
     "names",
-    "new_masked_lm",
+    "new_language_model",
     "output_layer",
+    "packed_forward",
+    "parameter_depths",
     "positions_of",
     "put_on_encoder",
     "quiet_transformers",
     "register",
     "resolve",
+    "scaled_layers",
     "text_to_text",
     "untied",
 ]
@@ -82,9 +96,15 @@ _LAZY = {
     **dict.fromkeys(
         ("METADATA_FILE", "metadata", "model_folder", "resolve"), "zoo.backbones.sources"
     ),
+    "parameter_depths": "zoo.backbones.depths",
     **dict.fromkeys(("block_classes", "output_layer"), "zoo.backbones.parts"),
-    **dict.fromkeys(("Size", "new_masked_lm"), "zoo.backbones.scratch"),
+    **dict.fromkeys(("Size", "new_language_model"), "zoo.backbones.scratch"),
     **dict.fromkeys(("TextToText", "text_to_text"), "zoo.backbones.writing"),
+    "packed_forward": "zoo.backbones.packed",
+    **dict.fromkeys(
+        ("adapter_targets", "head_modules", "head_parameters", "scaled_layers"),
+        "zoo.backbones.targets",
+    ),
     "put_on_encoder": "zoo.backbones.sharing",
     "untied": "zoo.backbones.warm_start",
 }

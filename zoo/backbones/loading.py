@@ -26,15 +26,17 @@ Head = Literal[
     "question-answering",
     "text-to-text",
     "masked-lm",
+    "causal-lm",
 ]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
-_AUTO_CLASS: dict[Head, str] = {
+AUTO_CLASS: dict[Head, str] = {
     "token-classification": "AutoModelForTokenClassification",
     "sequence-classification": "AutoModelForSequenceClassification",
     "question-answering": "AutoModelForQuestionAnswering",
     "text-to-text": "AutoModelForSeq2SeqLM",
     "masked-lm": "AutoModelForMaskedLM",
+    "causal-lm": "AutoModelForCausalLM",
 }
 _ARCHITECTURE: dict[Head, tuple[str, ...]] = {
     "token-classification": ("ForTokenClassification",),
@@ -42,6 +44,7 @@ _ARCHITECTURE: dict[Head, tuple[str, ...]] = {
     "question-answering": ("ForQuestionAnswering",),
     "text-to-text": ("ForConditionalGeneration", "EncoderDecoderModel"),
     "masked-lm": ("ForMaskedLM",),
+    "causal-lm": ("ForCausalLM", "LMHeadModel"),
 }
 #: Architectures whose head has the same parameter names as ours, whatever its task.
 _WITH_CLASSIFIER = (
@@ -54,6 +57,7 @@ _FIXED_LABELS: dict[Head, list[str]] = {
     "question-answering": ["start", "end"],
     "text-to-text": ["summary"],
     "masked-lm": ["token"],
+    "causal-lm": ["token"],
 }
 
 #: Longest input used unless asked for more: attention's cost grows with the square.
@@ -148,12 +152,12 @@ def head_labels(backbone: str, head: Head) -> list[str] | None:
     """Labels of the fine-tuned head in a model folder, in order; None where there is no such head.
 
     Of a Hub model just the body is used, but for heads that are pretrained with it: an
-    encoder-decoder can write, unless it is a warm start, and a masked language model fills masks.
+    encoder-decoder can write, unless it is a warm start, and a language model knows its tokens.
     """
     source = resolve(backbone)
     if head == "text-to-text" and source.folder is None:
         return list(_FIXED_LABELS[head]) if _is_encoder_decoder(source) else None
-    if source.decoder is not None or (source.folder is None and head != "masked-lm"):
+    if source.decoder is not None or (source.folder is None and not head.endswith("-lm")):
         return None
     config = _config_file(source.folder) if source.folder else load_config(backbone).to_dict()
     architectures = config.get("architectures") or [""]
@@ -196,7 +200,7 @@ def load_model(
     import transformers
 
     source = resolve(backbone)
-    auto_class = getattr(transformers, _AUTO_CLASS[head])
+    auto_class = getattr(transformers, AUTO_CLASS[head])
     config = load_config(backbone)
     check_kind(backbone, head, config)
     had = head_labels(backbone, head)
@@ -273,12 +277,24 @@ def _joined(
 
 
 def check_kind(backbone: str, head: Head, config: "PreTrainedConfig") -> None:
-    """Refuse an encoder where an encoder-decoder is needed, and the other way round.
+    """Refuse an encoder, an encoder-decoder or a decoder where another of them is needed.
 
     Raises:
         BackboneError: It is the wrong kind.
     """
     both = bool(getattr(config, "is_encoder_decoder", False))
+    decoder = not both and _is_decoder(config)
+    if decoder and head != "causal-lm":
+        raise BackboneError(
+            f"{backbone} is a decoder, whose tokens do not see what follows; {head} needs an "
+            f"{'encoder-decoder' if head == 'text-to-text' else 'encoder'} "
+            "(`python -m recipes backbones` lists them). Decoders are for --model CausalLMTask."
+        )
+    if head == "causal-lm" and not decoder:
+        raise BackboneError(
+            f"{backbone} is no decoder, so it cannot go on as a causal language model. Give a "
+            "decoder such as GPT-2, or --model.from_scratch tiny (mini, small)."
+        )
     if both and head != "text-to-text":
         raise BackboneError(
             f"{backbone} is an encoder-decoder, which writes text; {head} needs an encoder "
@@ -290,6 +306,18 @@ def check_kind(backbone: str, head: Head, config: "PreTrainedConfig") -> None:
             f"{backbone}-2-{backbone}, which makes one of an encoder, or one that was pretrained "
             "as such (`python -m recipes backbones --kind encoder-decoder` lists them)."
         )
+
+
+def _is_decoder(config: "PreTrainedConfig") -> bool:
+    """Whether a model only reads from left to right: BERT can be made to, GPT-2 is."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    kind = config.model_type
+    causal: bool = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return causal and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
 def _is_encoder_decoder(source: Source) -> bool:
@@ -325,7 +353,7 @@ def _load(auto_class: Any, source: Source, **options: Any) -> Any:
         options["revision"] = source.revision
     try:
         with quiet_transformers():
-            return auto_class.from_pretrained(source.location, **options)
+            return auto_class.from_pretrained(_place(auto_class, source), **options)
     except SafetensorError as error:
         raise BackboneError(
             f"The weights in {source.location} are damaged ({error}). Copy or fetch them again."
@@ -338,6 +366,10 @@ def _load(auto_class: Any, source: Source, **options: Any) -> Any:
         raise BackboneError(
             f"The weights in {source.location} have other sizes than its config.json says."
         ) from error
+
+
+def _place(auto_class: Any, source: Source) -> str:
+    return source.location if auto_class.__name__ == "AutoTokenizer" else source.weights
 
 
 def _why(source: Source, error: Exception) -> str:
@@ -369,6 +401,7 @@ def quiet_transformers() -> Iterator[None]:
 
 
 __all__ = [
+    "AUTO_CLASS",
     "Head",
     "ProblemType",
     "check_kind",

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 
 from zoo.backbones.sources import Source, resolve
 
@@ -22,13 +23,19 @@ def block_classes(backbone: str, model: "PreTrainedModel") -> tuple[str, ...]:
             own = source.spec.block_class
             names += [own] if isinstance(own, str) else own
         source = source.decoder
-    known = {type(module).__name__ for module in model.modules()}
+    known = {class_name(module) for module in model.modules()}
     found = [name for name in names if name in known]
     if found:
         return tuple(dict.fromkeys(found))
     lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
-    listed = {type(module).__name__ for one in lists for module in one}
+    listed = {class_name(module) for one in lists for module in one}
     return tuple(sorted(listed & set(model._no_split_modules or listed)))
+
+
+def class_name(module: torch.nn.Module) -> str:
+    """The name of a module's class, that of before if it was sharded: FSDP2 gives it another."""
+    kinds = type(module).__mro__
+    return next((one for one in kinds if not issubclass(one, FSDPModule)), kinds[0]).__name__
 
 
 def head_layers(model: "PreTrainedModel") -> list[torch.nn.Linear]:

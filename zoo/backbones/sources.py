@@ -35,6 +35,12 @@ class Source:
     decoder: "Source | None" = None
 
     @property
+    def weights(self) -> str:
+        """Where the weights are: of a model with a prompt beside it a folder of their own."""
+        base = Path(self.location) / "base"
+        return str(base) if (base / "config.json").is_file() else self.location
+
+    @property
     def folder(self) -> Path | None:
         """The folder with the files, or None where they come from the Hub."""
         path = Path(self.location)

@@ -16,6 +16,7 @@ from zoo.classification.modes.choice import make_objective
 from zoo.classification.prediction import ClassificationPredictions, Prediction
 from zoo.errors import DataError, RunError, ZooError
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.sharding import most_of_all
 from zoo.training.task import FineTuningTask
@@ -51,9 +52,15 @@ class ClassificationTask(FineTuningTask):
             that have an order, or a number.
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
         class_weights: `balanced` weighs texts so that all labels of train count alike; with
             several labels, so that texts with a label and without it do.
         label_smoothing: Share of the target that is spread over all labels, from 0 to below 1.
@@ -77,6 +84,10 @@ class ClassificationTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
+        adaptation: str | Adaptation = "full",
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
         class_weights: Literal["none", "balanced"] = "none",
         label_smoothing: float = 0.0,
         max_length: int | None = None,
@@ -90,6 +101,10 @@ class ClassificationTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
+            adaptation=adaptation,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.save_hyperparameters()
         self.mode = mode
@@ -112,7 +127,9 @@ class ClassificationTask(FineTuningTask):
             # A text of many windows takes several passes, in which no process may be alone.
             passes = most_of_all(passes, batch["input_ids"].device)
         parts = [
-            self.net(**{name: tensor[at : at + at_once] for name, tensor in inputs.items()}).logits
+            self.outputs(
+                {name: tensor[at : at + at_once] for name, tensor in inputs.items()}
+            ).logits
             for at in [*places, *[0] * (passes - len(places))]
         ][: len(places)]
         logits = parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -27,6 +27,7 @@ from zoo.ner.prediction import (
 )
 from zoo.ner.report import report
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
 
@@ -52,9 +53,15 @@ class NERTask(FineTuningTask):
         labels: BIO labels in the order of their ids (`data.labels`).
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
         max_length: Longest window in tokens in `predict`; if None the backbone's own (at most
             512), or what an exported model was trained with.
         stride: Overlap of windows in tokens in `predict`; if None 64, or what an exported model
@@ -75,6 +82,10 @@ class NERTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
+        adaptation: str | Adaptation = "full",
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
         max_length: int | None = None,
         stride: int | None = None,
     ):
@@ -86,6 +97,10 @@ class NERTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
+            adaptation=adaptation,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.save_hyperparameters()
         _check_labels(labels)
@@ -96,8 +111,9 @@ class NERTask(FineTuningTask):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Logits, float `[windows, longest, labels]`."""
-        output = self.net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-        logits: Tensor = output.logits
+        logits: Tensor = self.outputs(
+            {name: batch[name] for name in ("input_ids", "attention_mask")}
+        ).logits
         return logits
 
     def training_step(

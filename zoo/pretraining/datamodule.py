@@ -3,28 +3,39 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import torch
 from datasets import Features, List, Value
 from torch import Tensor
 
+from zoo import backbones
 from zoo.data.batching import padded
-from zoo.data.datamodule import TextDataModule
+from zoo.data.cache import cached, digest_of_file
+from zoo.data.datamodule import HELD_OUT, HELD_OUT_SEED, TextDataModule
 from zoo.data.frames import Frame
-from zoo.data.sources import Sources, Split
+from zoo.data.sources import Sources, Split, find_sources
 from zoo.data.tables import write_table
-from zoo.errors import DataError, ZooError
+from zoo.errors import DataError, ZooError, check_at_least
+from zoo.pretraining.blocks import piece_numbers
 from zoo.pretraining.encoding import (
     NO_WORD,
     block_row,
     encode_documents,
+    in_batches,
     masked_rows,
     ordinary_ids,
     pack,
 )
-from zoo.pretraining.reading import TextDocument, read_documents
+from zoo.pretraining.reading import TextDocument, find_files, read_documents
 from zoo.pretraining.unigrams import unigram_scores
+from zoo.pretraining.vocabulary import NewTokenizer, write_tokenizer
+
+if TYPE_CHECKING:
+    from transformers.tokenization_utils_tokenizers import TokenizersBackend
+
+#: Documents held in memory where a tokenizer is trained, and characters where they are encoded.
+TEXTS, CHARACTERS = 100, 500_000
 
 #: Share of tokens that validation and test ask for, and the seed of their choice: the same in all
 #: runs, however they train, so that losses of one tokenizer can be compared.
@@ -40,16 +51,21 @@ class MaskedLMDataModule(TextDataModule):
         dataset: A sample's name, a folder or a Hub id.
         dataset_config: Configuration of a Hub dataset that has several.
         splits: Which split of a Hub dataset is which, such as `{test: validation}`.
-        train: A file; any of these three replaces `dataset` entirely. In a text file a blank line
-            ends a document; one without blank lines has a document on each line.
-        validation: A file. A missing validation or test split is held out of train, 10% each.
-        test: A file.
+        train: A file, a pattern (`part-*.txt.gz`) or a list of them; any of these three replaces
+            `dataset` entirely. In a text file a blank line ends a document; one without blank lines
+            has a document on each line. Files may be larger than memory, and packed by gzip.
+        validation: The same. A missing validation or test split is held out of train, 10% each.
+        test: The same.
         columns: Which column is `text`; found by its name if None.
         labels: The one label that there is (`["token"]`), as trained weights have it.
         backbone: Whose tokenizer to use.
         max_length: Longest block in tokens; the backbone's own (at most 512) if None.
-        pack: Whether a block goes on with the next document where one ends; else no block holds
-            tokens of two documents. Packed documents attend to each other.
+        pack: Whether a block goes on with the next document where one ends; else each document
+            begins a block. Documents in one block never see each other.
+        new_tokenizer: Train a tokenizer on train in place of the backbone's, for a model from
+            scratch: `wordpiece` (as BERT's) or `bpe` (of bytes, as RoBERTa's); or a folder of one.
+        vocabulary: Tokens of a new tokenizer, special ones included.
+        lowercase: Whether new word pieces lose case and accents.
         batch_size: Blocks in a batch of one process.
         max_tokens: Tokens in a training batch of one process, padding included, instead of
             `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
@@ -71,6 +87,7 @@ class MaskedLMDataModule(TextDataModule):
             "input_ids": List(Value("int32")),
             "words": List(Value("int32")),
             "sizes": List(Value("int32")),
+            "pieces": List(Value("int32")),
             "part": Value("int32"),
             "example": Value("int32"),
         }
@@ -82,14 +99,17 @@ class MaskedLMDataModule(TextDataModule):
         *,
         dataset_config: str | None = None,
         splits: dict[str, str] | None = None,
-        train: str | None = None,
-        validation: str | None = None,
-        test: str | None = None,
+        train: str | list[str] | None = None,
+        validation: str | list[str] | None = None,
+        test: str | list[str] | None = None,
         columns: dict[str, str | int] | None = None,
         labels: list[str] | None = None,
         backbone: str = "minilm-l6",
         max_length: int | None = None,
         pack: bool = True,
+        new_tokenizer: str | None = None,
+        vocabulary: int = 8000,
+        lowercase: bool = False,
         batch_size: int = 32,
         max_tokens: int | None = None,
         seed: int = 42,
@@ -99,9 +119,6 @@ class MaskedLMDataModule(TextDataModule):
             dataset,
             dataset_config=dataset_config,
             splits=splits,
-            train=train,
-            validation=validation,
-            test=test,
             columns=columns,
             backbone=backbone,
             max_length=max_length,
@@ -110,9 +127,84 @@ class MaskedLMDataModule(TextDataModule):
             seed=seed,
             num_workers=num_workers,
         )
+        #: Files, lists of them and patterns, by split.
+        self.given: dict[Split, str | list[str] | None] = {
+            "train": train,
+            "validation": validation,
+            "test": test,
+        }
         if labels not in (None, LABELS):
             raise ZooError(f"The labels of masked language modelling are {LABELS}, not {labels}.")
         self.pack = pack
+        self.new_tokenizer = new_tokenizer
+        self.vocabulary = vocabulary
+        self.lowercase = lowercase
+        if new_tokenizer in get_args(NewTokenizer):
+            check_at_least("--data.vocabulary", vocabulary, 300)
+        if lowercase and new_tokenizer != "wordpiece":
+            raise ZooError("--data.lowercase is for --data.new_tokenizer wordpiece alone.")
+
+    @cached_property
+    def tokenizer_folder(self) -> str | None:
+        """The folder of the tokenizer that was trained on train; None if it is the backbone's."""
+        if self.new_tokenizer not in get_args(NewTokenizer):
+            return self.new_tokenizer
+        train = self.examples("train")
+
+        def texts() -> Iterator[str]:
+            for some in train.select_columns(["text"]).iter(TEXTS):
+                yield from some["text"]
+
+        settings = {
+            "kind": self.new_tokenizer,
+            "size": self.vocabulary,
+            "lowercase": self.lowercase,
+        }
+        key = {
+            "examples": self._example_key,
+            "splits": sorted(self.sources.splits),  # tells what was held out
+            "held out": [HELD_OUT, HELD_OUT_SEED],
+            "tokenizer": settings,
+        }
+        return str(
+            cached(
+                "tokenizers",
+                key,
+                lambda folder: write_tokenizer(folder, texts, **settings),
+                lambda folder: folder,
+            )
+        )
+
+    @cached_property
+    def tokenizer(self) -> "TokenizersBackend":
+        """The tokenizer that was trained on train, or the backbone's."""
+        return backbones.load_tokenizer(self.tokenizer_folder or self.backbone)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Where each split comes from; several files of one are read one after the other."""
+        found = {
+            split: find_files(names, option=f"--data.{split}")
+            for split, names in self.given.items()
+            if names
+        }
+        if not found:
+            return super().sources
+        for split, files in found.items():
+            self.files[split] = str(files[0])
+        single = find_sources(None, self.files)
+        key = {
+            split: " ".join(f"{path.name} {digest_of_file(path)}" for path in files)
+            if len(files) > 1
+            else single.key[split]
+            for split, files in found.items()
+        }
+        splits = {split: files if len(files) > 1 else files[0] for split, files in found.items()}
+        names = ", ".join(
+            files[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+            for files in found.values()
+        )
+        return Sources(dict(splits), names, key)
 
     @property
     def reading_key(self) -> dict[str, Any]:
@@ -141,7 +233,20 @@ class MaskedLMDataModule(TextDataModule):
     @property
     def encoding_key(self) -> dict[str, Any]:
         """Settings that change what is encoded from the same documents."""
-        return {"pack": self.pack}
+        return {"pack": self.pack, "blocks": "of pieces"}
+
+    def find_frame(self) -> Frame:
+        """The special tokens around each piece.
+
+        Raises:
+            DataError: The tokenizer has no mask.
+        """
+        if self.tokenizer.mask_token_id is None:
+            raise DataError(
+                f"The tokenizer of {self.backbone} has no mask token, so masked language modelling "
+                "needs another backbone."
+            )
+        return Frame.of(self.tokenizer, pairs=False)
 
     def encode(self, examples: Sequence[Mapping[str, Any]]) -> Iterable[list[dict[str, Any]]]:
         """The blocks that end in each document: the others of its tokens are in a later one.
@@ -149,24 +254,32 @@ class MaskedLMDataModule(TextDataModule):
         Raises:
             DataError: Blocks are too short for a token, or the tokenizer has no mask.
         """
-        if self.tokenizer.mask_token_id is None:
+        frame = self.find_frame()
+        if self.max_length <= frame.size:
             raise DataError(
-                f"The tokenizer of {self.backbone} has no mask token, so masked language modelling "
-                "needs another backbone."
+                f"--data.max_length: {self.max_length} tokens leave no room beside {frame.size} "
+                "special ones."
             )
-        documents = encode_documents(
-            [example["text"] for example in examples], tokenizer=self.tokenizer
+        return self._blocks([example["text"] for example in examples], frame)
+
+    def _blocks(self, texts: Sequence[str], frame: Frame) -> Iterator[list[dict[str, Any]]]:
+        """Of a few texts at a time, as tokens in Python are fifty times their bytes."""
+        documents = (
+            document
+            for some in in_batches(texts, characters=CHARACTERS)
+            for document in encode_documents(some, tokenizer=self.tokenizer)
         )
-        rows: list[list[dict[str, Any]]] = [[] for _ in examples]
-        frame = Frame.of(self.tokenizer, pairs=False)
-        try:
-            for last, block in pack(
-                documents, frame=frame, max_length=self.max_length, across=self.pack
-            ):
-                rows[last].append({**block_row(block), "part": len(rows[last])})
-        except ValueError as error:
-            raise DataError(f"--data.max_length: {error}") from None
-        return rows
+        own: list[dict[str, Any]] = []
+        done = 0
+        for last, block in pack(
+            documents, frame=frame, max_length=self.max_length, across=self.pack
+        ):
+            while done < last:
+                yield own
+                own, done = [], done + 1
+            own.append({**block_row(block), "part": len(own)})
+        yield own
+        yield from ([] for _ in texts[done + 1 :])
 
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """A batch to learn from: the task masks it, with chance that begins at `seed`."""
@@ -175,9 +288,10 @@ class MaskedLMDataModule(TextDataModule):
 
     def collate_of(self, split: Split) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]:
         """`collate`, in evaluation with masks that are always the same."""
-        return self.collate if split == "train" else self._collate_fixed
+        return self.collate if split == "train" else self.collate_fixed
 
-    def _collate_fixed(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def collate_fixed(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """A batch of evaluation: what it asks for are its `labels`."""
         batch = self.collate(features)
         read, right = masked_rows(
             batch,
@@ -199,18 +313,23 @@ class MaskedLMDataModule(TextDataModule):
             columns = table[start : start + self.batch_size]
             names = list(columns)
             rows = zip(*columns.values(), strict=True)
-            batch = self._collate_fixed([dict(zip(names, row, strict=True)) for row in rows])
+            batch = self.collate_fixed([dict(zip(names, row, strict=True)) for row in rows])
             where = batch["labels"] >= 0
             yield batch["labels"][where], batch["sizes"][where]
 
-    def baselines(self) -> dict[str, float]:
-        """What the frequencies of train's tokens alone score on the test's fixed masks."""
+    def token_counts(self) -> Tensor:
+        """How often each token of the vocabulary stands in train's text, int64 `[vocabulary]`."""
         size = max(self.tokenizer.get_vocab().values()) + 1
         counts = torch.zeros(size, dtype=torch.long)
-        for row in self.features("train"):
-            ids, words = torch.tensor(row["input_ids"]), torch.tensor(row["words"])
+        for columns in self.features("train").select_columns(["input_ids", "words"]).iter(1000):
+            ids = torch.tensor([one for row in columns["input_ids"] for one in row])
+            words = torch.tensor([one for row in columns["words"] for one in row])
             counts += ids[words != NO_WORD].bincount(minlength=size)
-        scores = unigram_scores(counts, self.asked("test"))
+        return counts
+
+    def baselines(self) -> dict[str, float]:
+        """What the frequencies of train's tokens alone score on the test's fixed masks."""
+        scores = unigram_scores(self.token_counts(), self.asked("test"))
         return {f"unigram/{name}": value for name, value in scores.items()}
 
     @property
@@ -223,12 +342,14 @@ def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict
     """A padded batch from blocks.
 
     Returns:
-        `input_ids`, `attention_mask`, `words` (`NO_WORD` at special tokens and padding) and
-        `sizes`, int64 `[blocks, longest]`; `example` and `part`, lists with one entry a block.
+        `input_ids`, `attention_mask`, `pieces` (the piece that a token is of, from 1), `words`
+        (`NO_WORD` at special tokens and padding) and `sizes`, int64 `[blocks, longest]`; `example`
+        and `part`, lists with one entry a block.
     """
     return {
         "input_ids": padded([row["input_ids"] for row in features], fill=pad_token_id),
         "attention_mask": padded([[1] * len(row["input_ids"]) for row in features], fill=0),
+        "pieces": piece_numbers([row["pieces"] for row in features]),
         "words": padded([row["words"] for row in features], fill=NO_WORD),
         "sizes": padded([row["sizes"] for row in features], fill=0),
         "example": [row["example"] for row in features],

@@ -1,6 +1,6 @@
 """Documents to blocks of tokens, and blocks to what a masked language model learns from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,8 @@ IGNORED = -100
 NO_WORD = -1
 #: Of chosen tokens so many become the mask, and so many another token; the rest stay.
 MASKED, REPLACED = 0.8, 0.1
+#: Tokens of a document that a block is not filled up with for less than.
+SHORTEST = 16
 
 
 class Document(NamedTuple):
@@ -32,11 +34,44 @@ class Document(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A row of tokens with special ones around; `words` is `NO_WORD` and `sizes` 0 at those."""
+    """Pieces of documents, each with special tokens around, that are read in one row.
+
+    Args:
+        ids: Token ids.
+        words: The word that each token is of, counted through the block; `NO_WORD` of special ones.
+        sizes: UTF-8 bytes that each token stands for; 0 of special ones.
+        pieces: Tokens of each piece, special ones included.
+    """
 
     ids: list[int]
     words: list[int]
     sizes: list[int]
+    pieces: list[int]
+
+
+def frame_of_decoder(tokenizer: Any) -> Frame:
+    """The special tokens around a text: the tokenizer's own, else what ends a text on both sides.
+
+    The first token of a text can be asked for where something stands before it.
+    """
+    frame = Frame.of(tokenizer, pairs=False)
+    if frame.size or tokenizer.eos_token_id is None:
+        return frame
+    end = int(tokenizer.eos_token_id)
+    begin = end if tokenizer.bos_token_id is None else int(tokenizer.bos_token_id)
+    return Frame(((begin,), (end,)), ((0,), (0,)), (0,))
+
+
+def in_batches(texts: Sequence[str], *, characters: int) -> Iterator[Sequence[str]]:
+    """The texts in order, so many characters at a time or one text that is longer."""
+    begin = size = 0
+    for at, text in enumerate(texts):
+        if at > begin and size + len(text) > characters:
+            yield texts[begin:at]
+            begin, size = at, 0
+        size += len(text)
+    if begin < len(texts):
+        yield texts[begin:]
 
 
 def encode_documents(texts: Sequence[str], *, tokenizer: Any) -> list[Document]:
@@ -71,16 +106,16 @@ def _sizes(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def pack(
-    documents: Sequence[Document], *, frame: Frame, max_length: int, across: bool
+    documents: Iterable[Document], *, frame: Frame, max_length: int, across: bool
 ) -> Iterator[tuple[int, Block]]:
     """Blocks of at most `max_length` tokens that hold every token of the documents once, in order.
 
     Args:
         documents: The texts' tokens.
-        frame: The special tokens around one text; what stands behind it also parts documents.
+        frame: The special tokens around one text, which stand around each piece as well.
         max_length: Longest block, special tokens included.
-        across: Whether a block goes on with the next document where one ends (Liu et al. 2019,
-            arXiv 1907.11692, "full sentences"); else each document begins a block.
+        across: Whether a block goes on with a piece of the next document where one ends; else each
+            document begins a block. What little of a document has room is left to the next block.
 
     Yields:
         The number of the last document in the block, and the block.
@@ -89,43 +124,31 @@ def pack(
         ValueError: Not one token has room.
     """
     before, behind = (list(part) for part in frame.parts)
-    room = max_length - frame.size
-    if room < 1:
+    if max_length - frame.size < 1:
         raise ValueError(f"{max_length} tokens leave no room beside {frame.size} special ones.")
-    held = Document([], [], [])
+    held = Block([], [], [], [])
     last = -1
-
-    def block() -> Block:
-        return Block(
-            [*before, *held.ids, *behind],
-            [NO_WORD] * len(before) + held.words + [NO_WORD] * len(behind),
-            [0] * len(before) + held.sizes + [0] * len(behind),
-        )
-
     for number, document in enumerate(documents):
-        if held.ids and document.ids:
-            # With no room for the end mark and one more token, the block is full.
-            if not across or len(held.ids) + len(behind) >= room:
-                yield last, block()
-                held = Document([], [], [])
-            else:
-                held.ids.extend(behind)
-                held.words.extend([NO_WORD] * len(behind))
-                held.sizes.extend([0] * len(behind))
         at = 0
         while at < len(document.ids):
+            room = max_length - len(held.ids) - frame.size
+            rest = len(document.ids) - at
+            if held.ids and (room < min(rest, SHORTEST) or (not across and at == 0)):
+                yield last, held
+                held = Block([], [], [], [])
+                continue
             # Words are counted on within a block, so that no two of them have one number.
             first = max(held.words, default=NO_WORD) + 1 - document.words[at]
-            end = at + room - len(held.ids)
-            held.ids.extend(document.ids[at:end])
-            held.words.extend(word + first for word in document.words[at:end])
-            held.sizes.extend(document.sizes[at:end])
-            last, at = number, end
-            if len(held.ids) >= room:
-                yield last, block()
-                held = Document([], [], [])
+            piece = slice(at, at + room)
+            held.ids.extend([*before, *document.ids[piece], *behind])
+            words = [word + first for word in document.words[piece]]
+            held.words.extend([NO_WORD] * len(before) + words + [NO_WORD] * len(behind))
+            sizes = document.sizes[piece]
+            held.sizes.extend([0] * len(before) + sizes + [0] * len(behind))
+            held.pieces.append(len(sizes) + frame.size)
+            last, at = number, at + room
     if held.ids:
-        yield last, block()
+        yield last, held
 
 
 def choose(words: Tensor, *, share: float, whole_words: bool, generator: torch.Generator) -> Tensor:
@@ -148,7 +171,13 @@ def choose(words: Tensor, *, share: float, whole_words: bool, generator: torch.G
 
 
 def corrupt(
-    ids: Tensor, chosen: Tensor, *, mask: int, ordinary: Tensor, generator: torch.Generator
+    ids: Tensor,
+    chosen: Tensor,
+    *,
+    mask: int,
+    ordinary: Tensor,
+    generator: torch.Generator,
+    together: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What the model reads and what it is asked (Devlin et al. 2019, arXiv 1810.04805).
 
@@ -160,11 +189,15 @@ def corrupt(
         mask: Id of the mask token.
         ordinary: Ids of all tokens that are not special, int64.
         generator: Source of chance, on the CPU.
+        together: Tokens of a block with the same number here, from 0, are masked, replaced or kept
+            together; int64, shape of `ids`. Each alone if None.
 
     Returns:
         Ids that are read, and ids that are right (`IGNORED` where nothing is asked).
     """
     fate = torch.rand(ids.shape, generator=generator).to(ids.device)
+    if together is not None:
+        fate = torch.where(together < 0, fate, fate.gather(1, together.clamp(min=0)))
     drawn = torch.randint(len(ordinary), ids.shape, generator=generator)
     others = ordinary[drawn.to(ordinary.device)].to(ids.device)
     read = torch.where(chosen & (fate < MASKED), torch.full_like(ids, mask), ids)
@@ -191,7 +224,12 @@ def ordinary_ids(tokenizer: Any) -> Tensor:
 
 def block_row(block: Block) -> dict[str, Any]:
     """A block as a row of the table of features."""
-    return {"input_ids": block.ids, "words": block.words, "sizes": block.sizes}
+    return {
+        "input_ids": block.ids,
+        "words": block.words,
+        "sizes": block.sizes,
+        "pieces": block.pieces,
+    }
 
 
 def masked_rows(

@@ -86,6 +86,28 @@ class FilledTexts(Predictions[FilledText]):
         return "".join(one._repr_html_() for one in self)
 
 
+@dataclass(frozen=True)
+class Continuation:
+    """A text and what a causal model goes on with."""
+
+    text: str
+    continuation: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as a line of the JSON output."""
+        return {"text": self.text, "continuation": self.continuation}
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self.text)}<b>{html.escape(self.continuation)}</b></p>"
+
+
+class Continuations(Predictions[Continuation]):
+    """Predictions in the order of the input."""
+
+    def _repr_html_(self) -> str:
+        return "".join(one._repr_html_() for one in self)
+
+
 def window(ids: list[int], place: int, *, longest: int, frame: tuple[int, int]) -> tuple[int, int]:
     """Begin and end of the tokens around a place that the model can read at once.
 

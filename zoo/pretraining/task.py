@@ -2,39 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo import backbones
 from zoo.data.batching import padded
 from zoo.data.frames import Frame, whole_backend
-from zoo.errors import DataError, RunError, ZooError, check_at_least
-from zoo.pretraining.encoding import IGNORED, choose, corrupt, ordinary_ids, seeded
-from zoo.pretraining.metrics import MaskedLMScores
-from zoo.pretraining.prediction import (
-    Fill,
-    FilledText,
-    FilledTexts,
-    MaskedBlock,
-    best_tokens,
-    window,
-)
-from zoo.pretraining.report import report
-from zoo.tracking.report import TaskReport
+from zoo.errors import DataError, ZooError, check_at_least
+from zoo.pretraining.encoding import choose, corrupt, ordinary_ids, seeded
+from zoo.pretraining.language_model import LanguageModelTask
+from zoo.pretraining.prediction import Fill, FilledText, FilledTexts, best_tokens, window
+from zoo.pretraining.spans import NO_SPAN, choose_spans
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
-from zoo.training.task import FineTuningTask
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 #: What people write for a mask, whatever the tokenizer calls it.
 _MASKS = ("[MASK]", "<mask>")
 
 
-class MaskedLMTask(FineTuningTask):
+class MaskedLMTask(LanguageModelTask):
     """A masked language model for any encoder, gone on with or from scratch.
 
     In a notebook::
@@ -58,17 +46,27 @@ class MaskedLMTask(FineTuningTask):
             shape (`same`), or a BERT that is `tiny`, `mini` or `small`. None goes on from it.
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
         mask_share: Share of tokens (or words) that training asks for, above 0 and below 1.
         whole_words: Whether all tokens of a word are chosen together in training.
+        spans: Whether training chooses spans of 1 to 10 whole words, each of which is masked,
+            replaced or kept as one (SpanBERT).
+        tokenizer_folder: Folder of a tokenizer that takes the place of the backbone's, from scratch
+            (`data.tokenizer_folder`).
+        begin_with_unigrams: Whether the output's bias begins as the log-probability of train's
+            tokens; for a head that is new.
     """
 
-    family = "pretraining"
     head = "masked-lm"
-    monitor = "val/loss"
-    monitor_mode = "min"
+    needs = "a string with a mask in it"
 
     def __init__(
         self,
@@ -81,8 +79,15 @@ class MaskedLMTask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.98),
+        packed: bool = True,
+        adaptation: str | Adaptation = "full",
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
         mask_share: float = 0.15,
         whole_words: bool = False,
+        spans: bool = False,
+        begin_with_unigrams: bool = False,
+        tokenizer_folder: str | None = None,
     ):
         labels = ["token"] if labels is None else list(labels)
         super().__init__(
@@ -93,38 +98,22 @@ class MaskedLMTask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
+            adaptation=adaptation,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.save_hyperparameters()
-        if labels != ["token"]:
-            raise ZooError(f"The labels of masked language modelling are ['token'], not {labels}.")
         if not 0 < mask_share < 1:
             raise ZooError(f"--model.mask_share {mask_share} must be above 0 and below 1.")
-        self.from_scratch = from_scratch
+        if whole_words and spans:
+            raise ZooError(
+                "Spans are of whole words already: give --model.spans or --model.whole_words."
+            )
+        self.use_settings(from_scratch, tokenizer_folder, begin_with_unigrams)
         self.mask_share = mask_share
         self.whole_words = whole_words
-        self.metrics = torch.nn.ModuleDict({"val": MaskedLMScores(), "test": MaskedLMScores()})
-
-    def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
-        if self.from_scratch is not None:
-            return backbones.new_masked_lm(self.backbone, self.from_scratch, labels=labels)
-        return super()._load(labels, weights=weights)
-
-    def _trained_model(self) -> "PreTrainedModel":
-        if self.from_scratch is not None:
-            raise RunError(
-                f"--model.from_scratch {self.from_scratch} gives random weights, so there is "
-                "nothing to evaluate. Leave it out with trained weights (--model.backbone "
-                "RUN/model), or give --ckpt_path RUN/checkpoints/FILE."
-            )
-        return super()._trained_model()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Give the model the shape that it had when the checkpoint was saved."""
-        super().on_load_checkpoint(checkpoint)
-        saved = checkpoint["hyper_parameters"].get("from_scratch")
-        if saved != self.from_scratch:
-            self.from_scratch = saved
-            self.model = self._built(self.labels, weights=False)
+        self.spans = spans
 
     @cached_property
     def _mask(self) -> int:
@@ -134,143 +123,25 @@ class MaskedLMTask(FineTuningTask):
     def _ordinary(self) -> Tensor:
         return ordinary_ids(self.tokenizer)
 
-    def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        """Logits, float `[blocks, longest, vocabulary]`."""
-        output = self.net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-        logits: Tensor = output.logits
-        return logits
-
-    def training_step(
-        self, batch: Mapping[str, Any], batch_index: int
-    ) -> Tensor | dict[str, Tensor]:
-        """Mean cross-entropy over the tokens that this step asks for."""
+    def ask(self, batch: Mapping[str, Any], batch_index: int) -> tuple[Tensor, Tensor]:
+        """Masks that are chosen anew."""
         generator = seeded(batch["seed"], self.current_epoch, batch_index, self.global_rank)
-        chosen = choose(
-            batch["words"],
-            share=self.mask_share,
-            whole_words=self.whole_words,
-            generator=generator,
-        )
-        read, right = corrupt(
+        words, together = batch["words"], None
+        if self.spans:
+            together = choose_spans(words, share=self.mask_share, generator=generator)
+            chosen = together != NO_SPAN
+        else:
+            chosen = choose(
+                words, share=self.mask_share, whole_words=self.whole_words, generator=generator
+            )
+        return corrupt(
             batch["input_ids"],
             chosen,
             mask=self._mask,
             ordinary=self._ordinary,
             generator=generator,
+            together=together,
         )
-        logits = self({**batch, "input_ids": read})
-        nats = F.cross_entropy(logits[chosen].float(), right[chosen], reduction="sum")
-        count = chosen.sum()
-        return self.training_loss(nats / count.clamp(min=1), count)
-
-    def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
-        """Count the masked tokens of a validation batch."""
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: Mapping[str, Any], batch_index: int) -> dict[str, Any]:
-        """Count the masked tokens of a test batch; its blocks are the `predictions`."""
-        return {"predictions": self._evaluate(batch, "test")}
-
-    def predict_step(self, batch: Mapping[str, Any], batch_index: int) -> list[MaskedBlock]:
-        """The blocks of a batch, with what is predicted at their masks."""
-        return self._blocks(batch)[0]
-
-    def _evaluate(
-        self, batch: Mapping[str, Any], split: Literal["val", "test"]
-    ) -> list[MaskedBlock]:
-        blocks, nats, right, sizes = self._blocks(batch)
-        metric: Any = self.metrics[split]
-        metric.update(nats, right, sizes)
-        if len(nats):
-            self.count_loss(split, nats.mean(), len(nats))
-        return blocks
-
-    def _blocks(self, batch: Mapping[str, Any]) -> tuple[list[MaskedBlock], Tensor, Tensor, Tensor]:
-        labels = batch["labels"]
-        asked = labels != IGNORED
-        logits = self(batch)[asked].float()
-        nats = F.cross_entropy(logits, labels[asked], reduction="none")
-        scores, predicted = logits.softmax(-1).max(-1)
-        whole = torch.where(asked, labels, batch["input_ids"])
-        counts: list[int] = asked.sum(dim=1).tolist()
-        sizes = batch["sizes"][asked]
-        found = zip(
-            batch["example"],
-            batch["part"],
-            whole.tolist(),
-            batch["attention_mask"].sum(dim=1).tolist(),
-            asked,
-            *(one.detach().cpu().split(counts) for one in (predicted, scores, nats, sizes)),
-            strict=True,
-        )
-        blocks = [
-            MaskedBlock(
-                example,
-                part,
-                ids[:length],
-                where.nonzero().squeeze(1).tolist(),
-                own_predicted.tolist(),
-                own_scores.tolist(),
-                own_nats.tolist(),
-                own_sizes.tolist(),
-            )
-            for (
-                example,
-                part,
-                ids,
-                length,
-                where,
-                own_predicted,
-                own_scores,
-                own_nats,
-                own_sizes,
-            ) in found
-        ]
-        return blocks, nats.detach(), predicted == labels[asked], sizes
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the scores."""
-        self._log_scores("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the scores."""
-        self._log_scores("test")
-
-    def _log_scores(self, split: Literal["val", "test"]) -> None:
-        metric: Any = self.metrics[split]
-        scores = metric.compute()
-        metric.reset()
-        # The loss is counted there as well, in double precision.
-        self.log_scores(split, scores)
-
-    def report(self, predictions: Sequence[MaskedBlock], examples: Any) -> TaskReport:
-        """Tables for the report of a test.
-
-        Args:
-            predictions: What `test_step` returned, of all processes, in any order.
-            examples: The table of test documents.
-        """
-        return report(predictions, tokenizer=self.tokenizer)
-
-    @classmethod
-    def input_of(cls, record: Mapping[str, Any]) -> str:
-        """The text of an object of a .jsonl file.
-
-        Raises:
-            DataError: It has none.
-        """
-        text = record.get("text")
-        if isinstance(text, str):
-            return text
-        raise DataError(
-            f'Each object needs "text" (a string with a mask in it); this one has '
-            f"{', '.join(record) or 'nothing'}."
-        )
-
-    @classmethod
-    def input_of_line(cls, line: str) -> str | None:
-        """The text of a line; None of a blank one."""
-        return line if line.strip() else None
 
     @torch.inference_mode()
     def predict(

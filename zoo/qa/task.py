@@ -38,6 +38,7 @@ from zoo.qa.windows import (
     window_row,
 )
 from zoo.tracking.report import TaskReport
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 from zoo.training.task import FineTuningTask
 
@@ -69,9 +70,15 @@ class QATask(FineTuningTask):
         labels: The head's outputs, `start` and `end` (`data.labels`).
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
         max_answer_length: Longest answer in tokens; if None 30, or what an exported model was
             made with.
         n_best: Best answers that are kept of each window and of each question.
@@ -96,6 +103,10 @@ class QATask(FineTuningTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
+        adaptation: str | Adaptation = "full",
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
         max_answer_length: int | None = None,
         n_best: int = 20,
         max_length: int | None = None,
@@ -110,6 +121,10 @@ class QATask(FineTuningTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
+            adaptation=adaptation,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.save_hyperparameters()
         if labels != ["start", "end"]:
@@ -160,7 +175,7 @@ class QATask(FineTuningTask):
 
     def forward(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Logits of start and of end, each float `[windows, longest]`."""
-        output = self.net(**{name: batch[name] for name in self.input_names})
+        output = self.outputs({name: batch[name] for name in self.input_names})
         return output.start_logits.float(), output.end_logits.float()
 
     def training_step(

@@ -81,6 +81,11 @@ class RunFolder:
         """The best model in the format of transformers."""
         return self.path / "model"
 
+    @property
+    def adapter(self) -> Path:
+        """What was trained of the best model alone, in the format of peft, where it is little."""
+        return self.path / "adapter"
+
     def add_metrics(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Add scores to `metrics.json`, and return all that are in it now."""
         known: dict[str, float] = {}

@@ -53,13 +53,21 @@ class DistributedTask(LightningModule):
     def _load(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
         """The whole model, on the CPU; without weights only its shape matters."""
 
-    def _built(self, labels: Sequence[str], *, weights: bool = True) -> "PreTrainedModel":
+    @abstractmethod
+    def _made(
+        self, labels: Sequence[str], *, weights: bool = True, adapt: bool = True
+    ) -> "PreTrainedModel":
+        """The whole model with what the task's adaptation adds and freezes, unless told not to."""
+
+    def _built(
+        self, labels: Sequence[str], *, weights: bool = True, adapt: bool = True
+    ) -> "PreTrainedModel":
         """The model, or under a strategy that shards it this process's share of it."""
         strategy = self._trainer.strategy if self._trainer is not None else None
         if not isinstance(strategy, FSDP2Strategy):
-            return self._load(labels, weights=weights)
+            return self._made(labels, weights=weights, adapt=adapt)
         return strategy.build(
-            lambda weights: self._load(labels, weights=weights),
+            lambda weights: self._made(labels, weights=weights, adapt=adapt),
             weights=weights,
             blocks=lambda model: backbones.block_classes(self.backbone, model),
         )
@@ -75,7 +83,7 @@ class DistributedTask(LightningModule):
         if "labels" not in parameters or "backbone" not in parameters:
             raise RunError("This is no checkpoint of a zoo task: it does not say its labels.")
         task = cls(**parameters)
-        task.model = task._load(task.labels, weights=False)
+        task.model = task._made(task.labels, weights=False)
         task.on_load_checkpoint(checkpoint)
         task.load_state_dict(checkpoint["state_dict"])
         return task
@@ -104,7 +112,8 @@ class DistributedTask(LightningModule):
         elif path.is_dir():
             load_shards(self, path)
         else:
-            load_whole_state(self, read_checkpoint(path)["state_dict"])
+            state = read_checkpoint(path)["state_dict"]
+            load_whole_state(self, state, strict=self.strict_loading)
 
     @property
     def in_step(self) -> bool:

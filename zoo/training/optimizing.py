@@ -1,15 +1,20 @@
 """What a task does to learn: optimizer and schedule, the loss, the clipping of gradients."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import GradClipAlgorithmType
 
+from zoo import backbones
 from zoo.errors import ZooError, check_at_least
 from zoo.training.accumulation import StepMean
 from zoo.training.distributed import DistributedTask
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
+from zoo.training.schedules import PlateauLR
+from zoo.training.schedules import schedule_options as known_options
 from zoo.training.sharding import clip_gradients
 
 
@@ -19,13 +24,21 @@ class OptimizedTask(DistributedTask):
     Args:
         learning_rate: Highest learning rate, reached after the warm-up.
         weight_decay: AdamW's, for matrices only; norms and biases have none.
-        schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises from 0.
         betas: AdamW's averaging of the gradient and its square.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay; of `plateau`: factor, patience, floor
+            (`zoo.training.schedules.schedule_options`).
 
     Raises:
         ZooError: One of them is out of its range.
     """
+
+    #: The score that chooses the best checkpoint, and whether `max` or `min` of it is best.
+    monitor: str
+    monitor_mode: ClassVar[str] = "max"
 
     def __init__(
         self,
@@ -35,6 +48,8 @@ class OptimizedTask(DistributedTask):
         schedule: Schedule,
         warmup: float,
         betas: tuple[float, float],
+        layer_decay: float,
+        schedule_options: Mapping[str, float] | None,
     ):
         super().__init__()
         for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
@@ -43,16 +58,29 @@ class OptimizedTask(DistributedTask):
             raise ZooError(f"--model.warmup {warmup} is a share of all steps: from 0 to 1.")
         if not all(0 <= beta < 1 for beta in betas):
             raise ZooError(f"--model.betas {list(betas)} must both be from 0 to below 1.")
+        if not 0 < layer_decay <= 1:
+            raise ZooError(f"--model.layer_decay {layer_decay} must be above 0 and at most 1.")
+        self.layer_decay = layer_decay
+        self.schedule_options = known_options(schedule, schedule_options)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.schedule: Schedule = schedule
         self.warmup = warmup
         self.betas = betas
         self.step_mean = StepMean()
+        #: Makes the loss of a training batch one that also learns from a teacher.
+        self.teaching: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def configure_optimizers(self) -> Any:
-        """AdamW with warm-up and decay over all steps of the training."""
-        groups = parameter_groups(self.net, weight_decay=self.weight_decay)
+        """AdamW with warm-up and schedule, slower in lower layers if asked for."""
+        decays = self.layer_decay != 1.0
+        groups = parameter_groups(
+            self.net,
+            weight_decay=self.weight_decay,
+            learning_rate=self.learning_rate,
+            layer_decay=self.layer_decay,
+            depths=backbones.parameter_depths(self.backbone, self.net) if decays else None,
+        )
         plugin = self.trainer.precision_plugin
         optimizer = adamw(
             groups,
@@ -66,6 +94,8 @@ class OptimizedTask(DistributedTask):
             schedule=self.schedule,
             warmup=self.warmup,
             total_steps=lambda: self.trainer.estimated_stepping_batches,
+            options=self.schedule_options,
+            mode=self.monitor_mode,
         )
         return {
             "optimizer": optimizer,
@@ -104,6 +134,8 @@ class OptimizedTask(DistributedTask):
             loss: Mean over the batch's examples, or words, or whatever is counted.
             count: How many there are, or the sum of their weights.
         """
+        if self.teaching is not None:
+            loss = self.teaching(loss)
         self.log_loss(loss)
         weighed = self.step_mean.weighed(loss, count, self._trainer)
         return loss if weighed is loss else {"loss": weighed, "mean": loss.detach()}
@@ -116,5 +148,18 @@ class OptimizedTask(DistributedTask):
         """Log the loss of a training step, and its learning rate."""
         self.log("train/loss", loss, prog_bar=True, batch_size=1)
         if self._trainer is not None and self.trainer.optimizers:
-            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-            self.log("train/lr", rate, batch_size=1)
+            rates = [group["lr"] for group in self.trainer.optimizers[0].param_groups]
+            self.log("train/lr", max(rates), batch_size=1)
+
+    def observe(self, scores: Mapping[str, Any]) -> None:
+        """Let a schedule that goes by the validation score see it; all processes call this.
+
+        Args:
+            scores: By their logged names, the same in all processes.
+        """
+        trainer = self._trainer
+        if trainer is None or trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        for config in trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, PlateauLR) and self.monitor in scores:
+                config.scheduler.observe(float(scores[self.monitor]))

@@ -14,9 +14,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torchmetrics import MeanMetric
 
 from zoo import backbones
-from zoo.errors import RunError
+from zoo.errors import RunError, ZooError
+from zoo.training.adaptation import Adaptation
+from zoo.training.adaptation.task import AdaptedTask
 from zoo.training.optimization import Schedule
-from zoo.training.optimizing import OptimizedTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from zoo.tracking.report import TaskReport
 
 
-class FineTuningTask(OptimizedTask):
+class FineTuningTask(AdaptedTask):
     """A pretrained backbone with the head of a task family, fine-tuned with AdamW.
 
     The model is built when training or testing begins (`configure_model`), so that a strategy can
@@ -39,16 +40,19 @@ class FineTuningTask(OptimizedTask):
         labels: Labels in the order of their ids.
         learning_rate: Highest learning rate, reached after the warm-up.
         weight_decay: AdamW's, for matrices only; norms and biases have none.
-        schedule: What follows the warm-up: `linear`, `cosine` or `constant`.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises from 0.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind, or one with its settings.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
     """
 
     family: ClassVar[str]
     head: ClassVar[backbones.Head]
-    #: The score that chooses the best checkpoint, and whether `max` or `min` of it is best.
-    monitor: str
-    monitor_mode: ClassVar[str] = "max"
 
     def __init__(
         self,
@@ -60,6 +64,10 @@ class FineTuningTask(OptimizedTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
+        adaptation: str | Adaptation = "full",
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
     ):
         super().__init__(
             learning_rate=learning_rate,
@@ -67,13 +75,19 @@ class FineTuningTask(OptimizedTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.backbone = backbone
+        self.packed = packed
+        self.adaptation = Adaptation.of(adaptation)
         self.labels = list(labels)
         self.losses = torch.nn.ModuleDict(
             # A loss that is no number must show; "disable" would not weigh the batches.
             {split: MeanMetric(nan_strategy=math.nan) for split in ("val", "test")}
         )
+        #: Validation after fitting is to fit `calibration` too: other weights were put in.
+        self.recalibrating = False
         self.model: PreTrainedModel | None = None
         self._given: PreTrainedModel | None = None
         self._no_weights: RunError | None = None
@@ -92,13 +106,30 @@ class FineTuningTask(OptimizedTask):
             self.model.eval()
         return self.model
 
+    def outputs(self, inputs: "Mapping[str, torch.Tensor]") -> Any:
+        """What the model gives for a padded batch; it is computed without the padding.
+
+        Args:
+            inputs: `input_ids`, `attention_mask` and, where the model tells two texts apart,
+                `token_type_ids`, each int64 `[batch, longest]`.
+
+        Returns:
+            The model's output. With `packed`, what it says of padding is 0.
+        """
+        return backbones.packed_forward(self.net, inputs) if self.packed else self.net(**inputs)
+
     def configure_model(self) -> None:
         """Build the model, once: Lightning calls this before fitting and again before testing."""
+        fn = self._trainer.state.fn if self._trainer is not None else None
+        evaluating = fn in (TrainerFn.VALIDATING, TrainerFn.TESTING, TrainerFn.PREDICTING)
+        if not evaluating:
+            self.check_strategy()
         if self.model is not None and self._no_weights is None:
+            if not evaluating:
+                self.adapt_again()
             return
         self._no_weights = None  # an evaluation that was refused leaves nothing to fit from
-        fn = self._trainer.state.fn if self._trainer is not None else None
-        if fn in (TrainerFn.VALIDATING, TrainerFn.TESTING, TrainerFn.PREDICTING):
+        if evaluating:
             self._build_to_evaluate()
         else:
             self.model = self._new_model(weights=True)
@@ -119,11 +150,18 @@ class FineTuningTask(OptimizedTask):
 
         Raises:
             BackboneError: It is of another backbone or kind.
+            ZooError: The task's adaptation would change what others predict.
         """
+        if not copy and self.adaptation.kind not in ("full", "head"):
+            raise ZooError(
+                f"--model.adaptation {self.adaptation.kind} changes the encoder, which tasks that "
+                "share it cannot have: use head, or use_encoder(..., copy=True)."
+            )
         with torch.device("meta"):
             model = self._load(self.labels, weights=False)
         self._shared = backbones.put_on_encoder(model, encoder, backbone=self.backbone, copy=copy)
         self.model, self._no_weights = model, None
+        self.adapt_again()
         return self
 
     def _build_to_evaluate(self) -> None:
@@ -166,7 +204,8 @@ class FineTuningTask(OptimizedTask):
                 f"The head in {self.backbone} knows the labels {', '.join(had)}, but the task was "
                 f"given {', '.join(self.labels)}."
             )
-        return self._built(had) if self._given is None else self._given
+        # What it was trained with is part of its weights.
+        return self._built(had, adapt=False) if self._given is None else self._given
 
     def use(self, model: "PreTrainedModel") -> None:
         """Predict and test with a model that is built already, such as one of another runtime.
@@ -190,8 +229,11 @@ class FineTuningTask(OptimizedTask):
         self._no_weights = None
         # Of a folder of shards the weights are read elsewhere.
         self._require_shared(checkpoint.get("state_dict", {}))
-        if self.model is not None and self.model.config.num_labels != len(labels):
+        if self.model is not None and (
+            self.model.config.num_labels != len(labels) or not self.is_adapted
+        ):
             self.model = self._built(list(labels), weights=False)
+        self.restore_adaptation(checkpoint)
 
     def _require_shared(self, state: Mapping[str, Any]) -> None:
         """Refuse weights that would change the encoder under other tasks."""
@@ -275,7 +317,7 @@ class FineTuningTask(OptimizedTask):
             yield
         finally:
             self.net.train(was_training)
-            for part in self._shared:
+            for part in [*self._shared, *self.still_parts]:
                 part.eval()
 
     def on_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -327,7 +369,8 @@ class FineTuningTask(OptimizedTask):
     @property
     def calibrating(self) -> bool:
         """Whether what this validation sees is to fit what `calibration` holds."""
-        return self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        fitting = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        return fitting or self.recalibrating
 
     def count_loss(self, split: Literal["val", "test"], loss: torch.Tensor, count: int) -> None:
         """Count the loss of an evaluation batch.
@@ -347,6 +390,8 @@ class FineTuningTask(OptimizedTask):
         mean: Any = self.losses[split]
         found = {"loss": mean.compute(), **scores}
         mean.reset()
+        if split == "val":
+            self.observe({f"val/{name}": value for name, value in found.items()})
         for name, value in found.items():
             key = f"{split}/{name}"
             self.log(key, value.float(), prog_bar=key == self.monitor, rank_zero_only=True)

@@ -1,6 +1,8 @@
 """Lines of a text file, numbered, as they stand in the file."""
 
 import codecs
+import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,18 +40,19 @@ def iter_lines(path: Path) -> Iterator[tuple[int, str]]:
 
     Lines end in LF or CRLF, and nothing else ends a line: U+2028, U+0085, a vertical tab and the
     like stay where they are, because corpora contain them inside sentences and tokens. A byte order
-    mark is dropped.
+    mark is dropped. A file whose name ends in .gz is unpacked as it is read.
 
     Yields:
         The 1-based number of a line and the line without its end.
 
     Raises:
-        DataError: The file is missing, empty, a folder, or not UTF-8.
+        DataError: The file is missing, empty, a folder, damaged, or not UTF-8.
     """
     path = Path(path)
     check_file(path)
+    packed = path.suffix.lower() == ".gz"
     try:
-        with path.open("rb") as file:
+        with gzip.open(path) if packed else path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
                 if number == 1:
                     _refuse_other_formats(raw, path)
@@ -68,6 +71,10 @@ def iter_lines(path: Path) -> Iterator[tuple[int, str]]:
                 except UnicodeDecodeError as error:
                     raise _not_utf8(raw, error, path, number) from None
                 yield number, line.removesuffix("\n").removesuffix("\r")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"the gzip file is damaged ({error}). Copy or pack it again.", path=path
+        ) from error
     except OSError as error:
         raise DataError(f"the file cannot be read ({error.strerror}).", path=path) from error
 

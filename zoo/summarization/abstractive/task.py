@@ -23,6 +23,7 @@ from zoo.summarization.inputs import (
 )
 from zoo.summarization.metrics import SummaryScores
 from zoo.summarization.task import SummaryTask
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 
 if TYPE_CHECKING:
@@ -54,9 +55,14 @@ class SummarizationTask(SummaryTask):
         labels: The head's output, `summary` (`data.labels`).
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
         label_smoothing: Share of each target's probability that is spread over all tokens.
         generation: Settings for writing that go before the backbone's own, such as
             `{num_beams: 4, max_new_tokens: 64}`; all are in
@@ -80,6 +86,9 @@ class SummarizationTask(SummaryTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        adaptation: str | Adaptation = "full",
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
         label_smoothing: float = 0.1,
         generation: dict[str, Any] | None = None,
         tie_weights: bool = False,
@@ -95,6 +104,10 @@ class SummarizationTask(SummaryTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=False,  # encoder-decoders are not
+            adaptation=adaptation,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.save_hyperparameters()
         if labels != ["summary"]:
@@ -128,6 +141,8 @@ class SummarizationTask(SummaryTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of a model that cannot write."""
         super().on_load_checkpoint(checkpoint)
+        if self.adaptation.is_partial:
+            return  # what was trained may lie elsewhere; it was checked name by name
         if not any(".decoder." in name for name in checkpoint.get("state_dict", {})):
             raise RunError(
                 "The checkpoint is of a model that is no encoder-decoder "

@@ -34,6 +34,7 @@ from zoo.summarization.inputs import (
 )
 from zoo.summarization.metrics import SummaryScores
 from zoo.summarization.task import SummaryTask
+from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
 
 if TYPE_CHECKING:
@@ -64,9 +65,15 @@ class ExtractiveSummarizationTask(SummaryTask):
         labels: The head's output, `summary` (`data.labels`).
         learning_rate: Highest learning rate.
         weight_decay: AdamW's, for matrices only.
-        schedule: What follows the warm-up.
+        schedule: What follows the warm-up: `linear`, `cosine`, `constant`, `inverse_sqrt`,
+            `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
+        packed: Whether batches go through the model without their padding, where it can be.
+        adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
+        layer_decay: What the learning rate is multiplied by for each layer below the head.
+        schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
+            factor (0.5), patience (1, validations) and floor (0.01).
         max_sentences: Most sentences of a summary.
         max_words: Most words of a summary, if limited; a sentence that goes beyond is passed over.
         block_trigrams: Whether a sentence is passed over that shares three words in a row with one
@@ -89,6 +96,10 @@ class ExtractiveSummarizationTask(SummaryTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
+        packed: bool = True,
+        adaptation: str | Adaptation = "full",
+        layer_decay: float = 1.0,
+        schedule_options: dict[str, float] | None = None,
         max_sentences: int = 3,
         max_words: int | None = None,
         block_trigrams: bool = True,
@@ -104,6 +115,10 @@ class ExtractiveSummarizationTask(SummaryTask):
             schedule=schedule,
             warmup=warmup,
             betas=betas,
+            packed=packed,
+            adaptation=adaptation,
+            layer_decay=layer_decay,
+            schedule_options=schedule_options,
         )
         self.save_hyperparameters()
         if labels != ["summary"]:
@@ -137,7 +152,7 @@ class ExtractiveSummarizationTask(SummaryTask):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Scores of the sentences, float `[windows, most]`; of no meaning where there is none."""
-        logits = self.net(**{name: batch[name] for name in self.input_names}).logits
+        logits = self.outputs({name: batch[name] for name in self.input_names}).logits
         logits, sentence_of = logits[..., 0].float(), batch["sentence_of"]
         windows, most = batch["sentence_mask"].shape
         sums, counts = logits.new_zeros(2, windows, most + 1).unbind()

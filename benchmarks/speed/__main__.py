@@ -1,0 +1,114 @@
+"""The command line of the benchmarks: `python -m benchmarks.speed all`."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.speed import machine, picture, results
+
+#: Where each benchmark is: module and function.
+PARTS = {
+    "steps": ("steps", "measure"),
+    "padding": ("steps", "measure_padding"),
+    "overhead": ("overhead", "measure"),
+    "metrics": ("scores", "measure"),
+    "startup": ("startup", "measure"),
+    "recipe": ("recipe", "measure"),
+}
+
+#: What `--quick` measures with: minutes instead of most of an hour.
+QUICK = {
+    "batches": 4,
+    "rounds": 3,
+    "steps": 20,
+    "repetitions": 1,
+    "tokens": 50_000,
+    "summaries": 100,
+    "epochs": 1,
+    "max_examples": 640,
+    "seeds": [1],
+}
+
+PICTURE = results.ROOT / "docs" / "speed.png"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is asked for; the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.quick:
+        for name, value in QUICK.items():
+            setattr(options, name, value)
+    names = list(PARTS) if options.part == "all" else [options.part]
+    if options.part != "report":
+        machine.require_idle(anyway=options.anyway)
+        for name in names:
+            result = _measure(name, options)
+            file = result.write(options.out)
+            print(results.markdown(results.read(options.out)[name]))
+            print(f"written to {file}\n", flush=True)
+    records = results.read(options.out)
+    if options.part in ("all", "report"):
+        page = options.out / "speed.md"
+        parts = [results.markdown(records[name]) for name in PARTS if name in records]
+        page.write_text("# Speed\n\n" + "\n".join(parts), encoding="utf-8")
+        drawn = picture.draw(records, options.picture)
+        print(f"tables: {page}" + (f", picture: {options.picture}" if drawn else ""))
+    return 0
+
+
+def _measure(name: str, options: argparse.Namespace) -> results.Result:
+    module, function = PARTS[name]
+    measure: Callable[[argparse.Namespace], results.Result] = getattr(
+        import_module(f"benchmarks.speed.{module}"), function
+    )
+    print(f"{name} ...", flush=True)
+    return measure(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed",
+        description="Measure speed beside what people use otherwise.",
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("part", choices=[*PARTS, "all", "report"], help="what to measure; report draws and tables")
+    add("--anyway", action="store_true", help="also on a machine that does something else")
+    add("--quick", action="store_true", help="few and short repetitions, in some minutes")
+    add("--out", type=Path, default=results.RESULTS, help="folder of the JSON files")
+    add("--picture", type=Path, default=PICTURE, help="the picture")
+    add("--backbone", default="minilm-l6", help="which model")
+    add("--sample", action="store_true", help="the shipped samples, not real corpora")
+    add("--rounds", type=int, default=7, help="rounds of steps, padding, metrics, startup")
+    steps = parser.add_argument_group("steps, padding")
+    steps.add_argument("--families", nargs="+", default=["ner", "classification", "qa"])
+    steps.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
+    steps.add_argument("--batches", type=int, default=9, help="of a round; a third of them for QA")
+    steps.add_argument("--batch_size", type=int, default=32)
+    overhead = parser.add_argument_group("overhead")
+    overhead.add_argument("--steps", type=int, default=60, help="of a run")
+    overhead.add_argument("--sizes", type=int, nargs="+", default=[2, 32], help="of batches")
+    overhead.add_argument("--repetitions", type=int, default=3)
+    metrics = parser.add_argument_group("metrics")
+    metrics.add_argument("--tokens", type=int, default=200_000)
+    metrics.add_argument("--summaries", type=int, default=500)
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--epochs", type=int, default=3)
+    recipe.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    recipe.add_argument("--max_examples", type=int, help="train on the first so many only")
+    recipe.add_argument("--learning_rate", type=float, default=2e-4)
+    recipe.add_argument(
+        "--ways",
+        nargs="+",
+        default=["recipe", "recipe, bf16", "trainer, defaults", "trainer, grouped"],
+        help="also: loop",
+    )
+    recipe.add_argument("--ours", nargs="*", default=[], help="more flags of the recipe")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

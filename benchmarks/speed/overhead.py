@@ -1,0 +1,216 @@
+"""What a whole recipe adds to its training steps: bars, logging, callbacks, and Lightning itself.
+
+The recipe runs as a person sees it, in a terminal (a pseudo-terminal whose output is thrown away)
+and with its logger (W&B offline). After each of its steps a twin, the same task in a bare PyTorch
+loop with a loader of its own, trains on the same examples in the same process: step by step the
+machine is the same for both. The recipe's step is the time from the end of the twin's to its next
+beginning, so that all that Lightning and the callbacks do counts.
+"""
+
+import argparse
+import json
+import os
+import pty
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from benchmarks.speed import corpora
+from benchmarks.speed.peers import Step, task_loss
+from benchmarks.speed.results import Goal, Result, environment
+from benchmarks.speed.timing import Spread
+
+#: Steps that are not counted: the first ones make buffers.
+_WARM_UP = 3
+
+#: Steps this long or longer have a goal.
+_MS, _MOST = 20, 1.02
+
+
+def measure(options: argparse.Namespace) -> Result:
+    """Run the recipe with each batch size, several times."""
+    settings = {
+        name: getattr(options, name) for name in ("backbone", "steps", "sizes", "repetitions")
+    }
+    result = Result("overhead", settings)
+    for size in options.sizes:
+        ratios, ours, bare, added = [], [], [], []
+        for _ in range(options.repetitions):
+            found = _run(size, options)
+            ours += found["recipe"]
+            bare += found["twin"]
+            added += [a - b for a, b in zip(found["recipe thread"], found["twin thread"], strict=True)]
+            ratios.append(_over(found["recipe"], found["twin"]))
+        spread = Spread.of(ratios)
+        step = 1000 * float(np.median(bare))
+        result.rows.append(
+            {
+                "batch": size,
+                "ms of a bare step": step,
+                "ms of the recipe's": 1000 * float(np.median(ours)),
+                "recipe over bare": spread,
+                "added ms of the thread's processor time": 1000 * float(np.median(added)),
+            }
+        )
+        if step >= _MS:
+            name = f"recipe over bare loop, steps of {step:.0f} ms"
+            result.goals.append(Goal(name, spread, _MOST, "at most"))
+    return result
+
+
+def _over(ours: list[float], bare: list[float]) -> float:
+    """Ratio of the whole, where each tenth most and least disturbed step is left out."""
+    differences = np.sort(np.array(ours) - np.array(bare))
+    cut = len(differences) // 10
+    kept = differences[cut : len(differences) - cut]
+    return 1 + float(kept.mean() / np.mean(np.sort(bare)[cut : len(bare) - cut]))
+
+
+def _run(size: int, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds of each step of both, from a process in a terminal of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        settings = {
+            "flags": _flags(size, options, Path(name)),
+            "out": str(Path(name) / "found.json"),
+        }
+        command = [sys.executable, "-m", "benchmarks.speed.overhead", json.dumps(settings)]
+        said: list[bytes] = []
+
+        def read(descriptor: int) -> bytes:
+            data = os.read(descriptor, 4096)
+            said.append(data)
+            # What is read here would go to the screen; an empty string would end the reading.
+            return b"\0" if data else b""
+
+        before = dict(os.environ)
+        os.environ.update({**environment(), "COLUMNS": "100", "TERM": "xterm"})
+        try:
+            with _silent():
+                status = pty.spawn(command, read)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        if status:
+            text = b"".join(said).decode(errors="replace")
+            raise SystemExit(f"the recipe failed:\n{text[-3000:]}")
+        found: dict[str, list[float]] = json.loads(
+            Path(settings["out"]).read_text(encoding="utf-8")
+        )
+        return found
+
+
+class _silent:  # noqa: N801  used like a function
+    """Standard output into nothing, also that of code that writes to its descriptor."""
+
+    def __enter__(self) -> None:
+        sys.stdout.flush()
+        self.kept = os.dup(1)
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.close(nothing)
+
+    def __exit__(self, *error: object) -> None:
+        os.dup2(self.kept, 1)
+        os.close(self.kept)
+
+
+def _flags(size: int, options: argparse.Namespace, folder: Path) -> list[str]:
+    files = {} if options.sample else corpora.wnut17()
+    data = [f"--data.{split}={file}" for split, file in files.items()]
+    return [
+        *(data or ["--data.dataset=ner-sample"]),
+        *(f"--run_dir={folder / 'run'}", f"--model.backbone={options.backbone}"),
+        *(f"--data.batch_size={size}", "--trainer.max_epochs=1"),
+        f"--trainer.limit_train_batches={options.steps + _WARM_UP}",
+        *("--trainer.limit_val_batches=2", "--trainer.num_sanity_val_steps=0"),
+    ]
+
+
+class Twin(Callback):
+    """Trains the same task in a bare loop beside a recipe.
+
+    Attributes:
+        seconds: Of each step of the `recipe` and of the `twin`, by the clock and in processor time
+            of the thread that trains, which a machine that others use disturbs less.
+    """
+
+    def __init__(self) -> None:
+        names = ("recipe", "twin", "recipe thread", "twin thread")
+        self.seconds: dict[str, list[float]] = {name: [] for name in names}
+        self._since = (0.0, 0.0)
+        self._steps = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the twin."""
+        task: Any = type(pl_module)(**pl_module.hparams)
+        task.configure_model()
+        task.log = lambda *arguments, **options: None
+        precision = "bf16" if "bf16" in str(trainer.precision) else "fp32"
+        self.step = Step(
+            task, task_loss(task), precision=precision, device=pl_module.device, groups=True
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.step.optimizer, lambda step: 1.0)
+        loader: Any = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        self.batches: Iterator[Any] = iter(loader)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._since = _now()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Stop the recipe's clock, do the twin's step, go on."""
+        ended = _now()
+        own = next(self.batches)
+        self.step({name: _moved(value, pl_module.device) for name, value in own.items()})
+        self.schedule.step()
+        done = _now()
+        if not torch.equal(own["input_ids"], batch["input_ids"].cpu()):
+            raise RuntimeError("the twin has another batch than the recipe")
+        self._steps += 1
+        if self._steps > _WARM_UP:
+            for kind, clock in (("", 0), (" thread", 1)):
+                self.seconds[f"recipe{kind}"].append(ended[clock] - self._since[clock])
+                self.seconds[f"twin{kind}"].append(done[clock] - ended[clock])
+        self._since = _now()
+
+
+def _now() -> tuple[float, float]:
+    """Seconds by the clock, and of processor time of this thread."""
+    return time.perf_counter(), time.thread_time()
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
+def main() -> None:
+    """Run the recipe with its twin."""
+    settings = json.loads(sys.argv[1])
+    from recipes.cli import RecipeCLI
+    from recipes.run import run
+
+    cli = RecipeCLI.build("ner/wnut17", settings["flags"], subcommand="fit")
+    twin = Twin()
+    # Last: what all others do counts for the recipe.
+    cli.trainer.callbacks.append(twin)  # type: ignore[attr-defined]
+    status = run(cli)
+    Path(settings["out"]).write_text(json.dumps(twin.seconds), encoding="utf-8")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Attention over sequences that lie behind each other."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoo.backbones import packed_attention
+from zoo.backbones.packed_layout import Layout, layout_of
+
+LENGTHS = [7, 7, 6, 3, 1, 20]
+HEADS, SIZE = 2, 8
+
+
+def layout() -> Layout:
+    found = layout_of((torch.arange(20) < torch.tensor(LENGTHS)[:, None]).long())
+    assert found is not None
+    return found
+
+
+def by_sequence(query: Tensor, key: Tensor, value: Tensor, window: int | None = None) -> Tensor:
+    """Attention written out, a sequence after the other, of `[tokens, heads, size]`."""
+    found = []
+    for one in zip(*(x.split(layout().lengths) for x in (query, key, value)), strict=True):
+        q, k, v = (x.transpose(0, 1) for x in one)
+        scores = q @ k.transpose(1, 2) / SIZE**0.5
+        place = torch.arange(q.shape[1])
+        if window is not None:
+            scores = scores.masked_fill((place[:, None] - place).abs() > window, -torch.inf)
+        found.append((scores.softmax(-1) @ v).transpose(0, 1))
+    return torch.cat(found)
+
+
+def test_tokens_lie_longest_sequence_first_and_find_their_way_back() -> None:
+    found = layout()
+    assert found.lengths == [20, 7, 7, 6, 3, 1]
+    assert found.bounds.tolist() == [0, 20, 27, 34, 40, 43, 44]
+    padded = torch.arange(6 * 20).reshape(6, 20) + 1
+    tokens = found.pack(padded)
+    assert tokens[0, :20].tolist() == padded[5].tolist()
+    assert tokens[0, 20:27].tolist() == padded[0, :7].tolist()
+    there = torch.arange(20) < torch.tensor(LENGTHS)[:, None]
+    assert torch.equal(found.unpack(tokens), padded * there)
+
+
+def test_sequences_of_like_length_share_a_group() -> None:
+    assert [(one.rows, one.longest, one.tokens) for one in layout().groups] == [
+        (1, 20, 20),
+        (3, 7, 20),
+        (1, 3, 3),
+        (1, 1, 1),
+    ]
+    # Where all are of one length nothing is padded.
+    assert [one.mask is None for one in layout().groups] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("window", [None, 2])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_each_sequence_sees_itself(window: int | None, dtype: torch.dtype) -> None:
+    given = torch.randn(3, 44, HEADS, SIZE).to(dtype).requires_grad_()
+    right = by_sequence(*given.double().unbind(), window=window)
+    weights = torch.randn(44, HEADS, SIZE).double()
+    (wanted,) = torch.autograd.grad((right * weights).sum(), given)
+    found, no_weights = packed_attention.packed_attention(
+        torch.nn.Module(),
+        *(one.transpose(0, 1)[None] for one in given.unbind()),
+        None,
+        layout=layout(),
+        sliding_window=None if window is None else window + 1,
+    )
+    assert no_weights is None
+    tolerance = {"atol": 1e-9, "rtol": 0} if dtype == torch.float64 else {"atol": 0.1, "rtol": 0.1}
+    torch.testing.assert_close(found[0].double(), right, **tolerance)
+    (gradient,) = torch.autograd.grad((found[0].double() * weights).sum(), given)
+    torch.testing.assert_close(gradient.double(), wanted.double(), **tolerance)
+
+
+def test_dropout_drops_attention_weights_and_scales_the_others() -> None:
+    torch.manual_seed(3)
+    rows, longest = 30, 40
+    query, key = torch.randn(2, rows, HEADS, longest, longest, dtype=torch.float64)
+    value = torch.eye(longest, dtype=torch.float64).expand(rows, HEADS, -1, -1)
+    weights = (query @ key.transpose(-1, -2) * 0.1).softmax(-1)
+    found = packed_attention._with_weights(query, key, value, None, 0.25, 0.1)
+    stay = found != 0
+    torch.testing.assert_close(found[stay], weights[stay] / 0.75)
+    # 96,000 draws: a standard deviation is 0.0014.
+    assert abs(float(stay.double().mean()) - 0.75) < 0.01
+    assert not torch.equal(
+        stay, packed_attention._with_weights(query, key, value, None, 0.25, 0.1) != 0
+    )
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.5, 1e-6, 0.999])
+def test_the_share_that_stays_is_exact(dropout: float) -> None:
+    torch.manual_seed(4)
+    weights = torch.empty(1001, 999)
+    stays = packed_attention.kept(weights, dropout).mean().item()
+    assert abs(stays - (1 - dropout)) < 0.004
+
+
+def test_a_kernel_for_any_lengths_is_used_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No such kernel runs on the CPU: what it is asked for is checked."""
+    asked: list[Any] = []
+
+    def kernel(query: Tensor, key: Tensor, value: Tensor, *options: Any, **named: Any) -> Tensor:
+        asked.append((*options, named))
+        return by_sequence(query, key, value)
+
+    monkeypatch.setattr(packed_attention, "_has_varlen", lambda query: True)
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", kernel)
+    given = torch.randn(3, 1, HEADS, 44, SIZE)
+    places = layout()
+    found, _ = packed_attention.packed_attention(
+        torch.nn.Module(), *given, None, layout=places, sliding_window=5, scaling=0.5
+    )
+    right = by_sequence(*given[:, 0].transpose(1, 2))
+    torch.testing.assert_close(found[0], right)
+    (begins, ends, longest, other, named) = asked[0]
+    assert begins is ends is places.bounds
+    assert (longest, other) == (20, 20)
+    assert named == {"scale": 0.5, "window_size": (4, 4)}
