@@ -1,6 +1,5 @@
 """A sharded run that is killed goes on from its folder of shards to the same bits."""
 
-import os
 import subprocess
 import sys
 import time
@@ -29,7 +28,7 @@ def _same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> boo
 
 
 def test_a_killed_sharded_run_goes_on_to_the_same_bits_and_exports_its_best(
-    flags: list[str],  # noqa: F811
+    flags: list[str],
 ) -> None:
     several = [*SHARDED, "--trainer.devices=2", "--trainer.max_epochs=3", "--checkpoint_every=2"]
     # So slow that no prediction changes: of equal scores the first is the best.
@@ -37,13 +36,13 @@ def test_a_killed_sharded_run_goes_on_to_the_same_bits_and_exports_its_best(
     command = ["ner", "fit", *flags, *several]
     _run(*command, "--run_dir=whole")
 
-    log = Path("killed.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recipes", *command, "--run_dir=run"],
-        env=_environment(),
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
+    with Path("killed.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "recipes", *command, "--run_dir=run"],
+            env=_environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     history, deadline = Path("run/history.jsonl"), time.monotonic() + 400
     while not history.exists() or history.read_bytes().count(b"train/loss") < 7:
         assert process.poll() is None, Path("killed.log").read_text(encoding="utf-8")
@@ -52,7 +51,7 @@ def test_a_killed_sharded_run_goes_on_to_the_same_bits_and_exports_its_best(
     assert process.poll() is None, "it ended before the kill"
     _kill(process.pid)
     process.wait()
-    assert os.path.isdir("run/checkpoints/last.ckpt")
+    assert Path("run/checkpoints/last.ckpt").is_dir()
     _run("ner", "fit", "--resume=run")
 
     assert _same(_weights("run", "last.ckpt"), _weights("whole", "last.ckpt"))

@@ -1,6 +1,6 @@
 """Trial steps of a real task, over a device whose memory is made up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -33,7 +33,7 @@ class _Greedy(NERTask):
     most = 0
     steps = 0
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Any:
         if batch["input_ids"].numel() > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         type(self).steps += 1

@@ -47,7 +47,13 @@ class _Batches(Sequence[list[int]]):
     """
 
     def __init__(
-        self, order: Lengths, numbers: Lengths, bounds: Lengths, *, fillers: int = 0, filler: int = 0
+        self,
+        order: Lengths,
+        numbers: Lengths,
+        bounds: Lengths,
+        *,
+        fillers: int = 0,
+        filler: int = 0,
     ):
         self._order, self._numbers, self._bounds = order, numbers, bounds
         self._fillers, self._filler = fillers, filler

@@ -53,7 +53,7 @@ class BudgetSearch(Callback):
         """
         trainer.should_stop = True
         # Nothing is logged of a step that never was.
-        pl_module.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+        pl_module.log = lambda *_, **__: None  # type: ignore[method-assign]
         device = trainer.strategy.root_device
         make = self.make_meter or (lambda device, count: meter_of(device, processes=count))
         meter = make(device, trainer.num_devices)
@@ -138,7 +138,6 @@ class _Steps:
         device = self.trainer.strategy.root_device
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-
 
 
 def _of_all(trainer: Trainer, value: Any) -> list[Any]:
