@@ -10,6 +10,7 @@ from lightning import Trainer
 from zoo import NERDataModule, NERTask
 from zoo.data.token_budget import extent, largest_batches
 from zoo.errors import ZooError
+from zoo.tracking.guards import is_out_of_memory
 from zoo.training.auto_batch import BudgetSearch
 from zoo.training.memory import Meter, ProcessMeter
 
@@ -50,6 +51,7 @@ def _search(make: MakeTrainer, data: NERDataModule, task: NERTask) -> tuple[Budg
         lambda budget: largest_batches(data, budget),
         smallest=longest,
         largest=10_000,
+        ran_out=is_out_of_memory,
         make_meter=_meter,
     )
     trainer = make(max_epochs=1, callbacks=[search], limit_val_batches=0)
