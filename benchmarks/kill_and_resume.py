@@ -6,8 +6,9 @@
 Each trial runs `python -m recipes ner fit` on the sample corpus with a tiny random BERT (dropout
 0.1, a checkpoint every 7 steps, a validation each epoch), ends all its processes with SIGKILL and
 then runs `python -m recipes ner fit --resume RUN`. Moments follow the run's own progress, so that
-they fall within it however fast the machine is: two in three are a random step, drawn from all, plus
-a random part of a step's time; the third waits for a checkpoint, drawn at random, to be under way.
+they fall within it whatever the machine's speed: two in three are a random step, drawn from all,
+plus a random part of a step's time; the third waits for a checkpoint, drawn at random, to be
+under way.
 A run tells its steps in `history.jsonl` (`--trainer.log_every_n_steps 1`). One that was killed
 before it had a `config.yaml` is begun anew, as a person would; one that ended before the kill after
 all counts for nothing, and another is killed in its place.

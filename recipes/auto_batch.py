@@ -8,6 +8,7 @@ from lightning import Trainer
 
 from recipes.cli import RecipeCLI
 from zoo.data.token_budget import Extent, extent, largest_batches
+from zoo.tracking.guards import is_out_of_memory
 from zoo.training.auto_batch import BudgetSearch
 from zoo.training.budget_search import Budget
 from zoo.training.random_states import random_state, restore_random_state
@@ -69,7 +70,10 @@ def _search(cli: RecipeCLI, *, smallest: int, largest: int) -> Budget:
     parts = cli.parser.instantiate_classes(cli.config)
     data: Any = parts["data"]
     search = BudgetSearch(
-        lambda budget: largest_batches(data, budget), smallest=smallest, largest=largest
+        lambda budget: largest_batches(data, budget),
+        smallest=smallest,
+        largest=largest,
+        ran_out=is_out_of_memory,
     )
     trainer = Trainer(**{**parts["trainer"], **_QUIET, "callbacks": [search]})
     trainer.fit(parts["model"], data)

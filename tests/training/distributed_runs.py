@@ -35,6 +35,7 @@ def make_task(family: str, backbone: str, data: Any, **options: Any) -> Any:
         "qa": zoo.QATask,
         "abstractive": zoo.SummarizationTask,
         "extractive": zoo.ExtractiveSummarizationTask,
+        "pretraining": zoo.MaskedLMTask,
     }
     return classes[family](backbone, labels=data.labels, **options)
 
@@ -49,6 +50,7 @@ def make_data(family: str, **options: Any) -> Any:
         "qa": zoo.QADataModule,
         "abstractive": zoo.SummarizationDataModule,
         "extractive": zoo.ExtractiveSummarizationDataModule,
+        "pretraining": zoo.MaskedLMDataModule,
     }
     return classes[family](**options)
 

@@ -1,6 +1,6 @@
 """Trial steps of a real task, over a device whose memory is made up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from lightning import Trainer
 from zoo import NERDataModule, NERTask
 from zoo.data.token_budget import extent, largest_batches
 from zoo.errors import ZooError
+from zoo.tracking.guards import is_out_of_memory
 from zoo.training.auto_batch import BudgetSearch
 from zoo.training.memory import Meter, ProcessMeter
 
@@ -33,7 +34,7 @@ class _Greedy(NERTask):
     most = 0
     steps = 0
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Any:
         if batch["input_ids"].numel() > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         type(self).steps += 1
@@ -50,6 +51,7 @@ def _search(make: MakeTrainer, data: NERDataModule, task: NERTask) -> tuple[Budg
         lambda budget: largest_batches(data, budget),
         smallest=longest,
         largest=10_000,
+        ran_out=is_out_of_memory,
         make_meter=_meter,
     )
     trainer = make(max_epochs=1, callbacks=[search], limit_val_batches=0)

@@ -147,6 +147,45 @@ def test_halves_that_share_their_weights_learn_the_same_sharded_and_replicated(
     assert all(one["parameters"] <= 0.55 for one in fsdp2)
 
 
+def test_masked_words_are_learned_the_same_sharded_and_replicated(
+    calm: Callable[[str], str], tmp_path: Path
+) -> None:
+    words = ["ada", "london", "fox", "dog", "quick", "lazy", "brown"]
+    texts = [" ".join(words[: 2 + number % 6]) + " jumps ." for number in range(40)]
+    file = tmp_path / "texts.txt"
+    file.write_text("\n\n".join(texts), encoding="utf-8")
+    same = dict.fromkeys(("train", "validation", "test"), str(file))
+    data = {**same, "batch_size": 3, "max_length": 16, "pack": False}
+    ddp, fsdp2 = _both(tmp_path / "out", 2, "pretraining", calm("bert"), data)
+    _same(ddp, fsdp2)
+    assert all(one["parameters"] <= 0.55 for one in fsdp2)
+
+
+def test_accumulating_in_two_processes_equals_the_whole_batch_in_one(
+    calm: Callable[[str], str], tmp_path: Path
+) -> None:
+    # 32 ragged sentences: 2 processes x 4 batches of 4 are an epoch, and so is one batch of 32.
+    corpus = tmp_path / "ragged.txt"
+    sentences = [
+        ["ada B-PER", *["lazy O"] * (number * 7 % 11), "london B-PER"] for number in range(32)
+    ]
+    corpus.write_text("\n\n".join("\n".join(one) for one in sentences) + "\n")
+
+    def run(world: int, size: int, window: int) -> dict[str, Any]:
+        fit = _fit(max_steps=5, accumulate_grad_batches=window, gradient_clip_val=1.0)
+        options = {"world": world, "strategy": "ddp", "fit": fit}
+        data = {**_ner(corpus), "batch_size": size}
+        folder = tmp_path / f"{world}"
+        found = together(world, train, folder, "ner", calm("bert"), data, options=options)
+        return found[0]  # type: ignore[no-any-return]
+
+    whole, cut = run(1, 32, 1), run(2, 4, 4)
+    assert whole["step"] == cut["step"] == 5
+    assert cut["norms"] == pytest.approx(whole["norms"], abs=1e-5)
+    for name, weight in whole["weights"].items():
+        torch.testing.assert_close(cut["weights"][name], weight, atol=2e-5, rtol=1e-4)
+
+
 def test_three_processes_whose_shares_are_uneven_or_empty_learn_the_same(
     calm: Callable[[str], str], corpus: Path, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ class BudgetSearch(Callback):
         batches: The batches of a budget that need the most memory.
         smallest: The first budget: one example of the longest.
         largest: No more than this is of use.
+        ran_out: Tells errors that mean want of memory from others.
         make_meter: Measures memory; by default that of the trainer's device.
     """
 
@@ -36,11 +37,13 @@ class BudgetSearch(Callback):
         *,
         smallest: int,
         largest: int,
+        ran_out: Callable[[BaseException], bool],
         make_meter: Callable[[torch.device, int], Meter] | None = None,
     ):
         self.batches = batches
         self.smallest = smallest
         self.largest = max(smallest, largest)
+        self.ran_out = ran_out
         self.make_meter = make_meter
         self.budget: Budget | None = None
 
@@ -52,11 +55,11 @@ class BudgetSearch(Callback):
         """
         trainer.should_stop = True
         # Nothing is logged of a step that never was.
-        pl_module.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+        pl_module.log = lambda *_, **__: None  # type: ignore[method-assign]
         device = trainer.strategy.root_device
         make = self.make_meter or (lambda device, count: meter_of(device, processes=count))
         meter = make(device, trainer.num_devices)
-        steps = _Steps(trainer, meter)
+        steps = _Steps(trainer, meter, self.ran_out)
         # The first step makes the optimizer's state, and whatever else stays.
         first = steps.attempt(self.batches(self.smallest), self.smallest)
         meter.reset()
@@ -85,8 +88,9 @@ class BudgetSearch(Callback):
 class _Steps:
     """Training steps as the trainer does them, outside of its loops."""
 
-    def __init__(self, trainer: Trainer, meter: Meter):
+    def __init__(self, trainer: Trainer, meter: Meter, ran_out: Callable[[BaseException], bool]):
         self.trainer = trainer
+        self.ran_out = ran_out
         self.meter = meter
 
     def attempt(self, batches: Sequence[Mapping[str, Any]], budget: int) -> Trial:
@@ -115,7 +119,7 @@ class _Steps:
             with hold():
                 loss = self._pass(batch, optimizer)
         except Exception as error:
-            if not is_out_of_memory(error):
+            if not self.ran_out(error):
                 raise
             enough = False
         if not all(_of_all(self.trainer, enough)):
