@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-all recipe-ner recipe-classification recipe-qa recipe-summarization recipe-pretraining compare clean
+.PHONY: help setup check format test test-all recipe-ner recipe-classification recipe-qa recipe-summarization recipe-pretraining recipe-distillation recipe-lora compare bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / {printf "  %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,18 @@ recipe-summarization: $(INSTALLED) ## Fine-tune, test and export a summarizer (A
 recipe-pretraining: $(INSTALLED) ## Pretrain, test and export a masked language model (ARGS="--trainer.max_epochs 1")
 	@$(BIN)/python -m recipes pretraining $(ARGS)
 
+recipe-lora: $(INSTALLED) ## Train adapters of a NER model in place of its weights (ARGS="--trainer.max_epochs 1")
+	@$(BIN)/python -m recipes ner/lora $(ARGS)
+
+recipe-distillation: $(INSTALLED) ## Train a NER model, then one with half its layers that learns from it
+	@test -d runs/ner/teacher/model || $(BIN)/python -m recipes ner --run_dir runs/ner/teacher
+	@$(BIN)/python -m recipes distillation $(ARGS)
+
 compare: $(INSTALLED) ## Compare the newest two runs (ARGS="RUN_DIR RUN_DIR")
 	@$(BIN)/python -m recipes compare $(ARGS)
+
+bench: $(INSTALLED) ## Measure speed on an idle machine, under an hour (ARGS="--quick": minutes)
+	@$(BIN)/python -m benchmarks.speed all $(ARGS)
 
 clean: ## Remove caches of the tools; runs/ and .venv stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -8,9 +8,9 @@ from lightning import Trainer
 
 from recipes.cli import RecipeCLI
 from zoo.data.token_budget import Extent, extent, largest_batches
-from zoo.tracking.guards import is_out_of_memory
 from zoo.training.auto_batch import BudgetSearch
 from zoo.training.budget_search import Budget
+from zoo.training.memory import is_out_of_memory
 from zoo.training.random_states import random_state, restore_random_state
 
 #: Steps that an epoch keeps at least, however much memory there is.

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.speed import corpora
 from benchmarks.speed.results import Goal, Result, environment

@@ -10,9 +10,8 @@ from lightning import Trainer
 from zoo import NERDataModule, NERTask
 from zoo.data.token_budget import extent, largest_batches
 from zoo.errors import ZooError
-from zoo.tracking.guards import is_out_of_memory
 from zoo.training.auto_batch import BudgetSearch
-from zoo.training.memory import Meter, ProcessMeter
+from zoo.training.memory import Meter, ProcessMeter, is_out_of_memory
 
 MakeTrainer = Callable[..., Trainer]
 

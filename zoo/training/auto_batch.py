@@ -15,7 +15,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from zoo.errors import ZooError
 from zoo.training.budget_search import Budget, NothingFitsError, Trial, find_budget
-from zoo.training.memory import Meter, is_out_of_memory, meter_of
+from zoo.training.memory import Meter, meter_of
 
 MakeBatches = Callable[[int], Sequence[Mapping[str, Any]]]
 
