@@ -254,17 +254,7 @@ def ours_texts(data: Data, batch: int) -> list[Answer]:
     answers = []
     for example, text in enumerate(data.contexts):
         answer = found[example]
-        likely = answer.answers.probability[answer.row].tolist()
-        nbest = [
-            {
-                "start": start,
-                "end": end,
-                "score": score,
-                "text": text[start:end],
-                "probability": probability,
-            }
-            for (score, start, end, _), probability in zip(answer.candidates, likely, strict=False)
-        ]
+        nbest = answer.n_best(text)
         top = nbest[0]
         difference = answer.score_difference
         answers.append(Answer(top["start"], top["end"], top["text"], difference, nbest))

@@ -4,13 +4,14 @@ import itertools
 import math
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoo.qa.decoding import Best, Candidate, Spans, best_spans, merge
+from zoo.qa.decoding import Answers, Best, Candidate, Spans, best_spans, merge
 
 
 class Case(NamedTuple):
@@ -266,6 +267,20 @@ def test_windows_of_an_example_in_several_batches_become_one_list_of_answers() -
     assert answers["one"].score_difference == -9.0
     assert answers["two"].candidates == [Candidate(1.0, 0, 1, 0)]
     assert answers["two"].score_difference == 9.0
+
+
+def test_the_best_answers_as_plain_data_have_their_texts_and_probabilities() -> None:
+    table = Answers(
+        score=np.array([[1.0, 0.0, -math.inf]], dtype=np.float32),
+        place=np.array([[4 * 2**32 + 10, 0 * 2**32 + 3, 0]]),
+        window=np.array([[1, 0, 0]]),
+        null=np.array([0.0], dtype=np.float32),
+        probability=np.array([[0.5, 0.25, 0.0, 0.25]], dtype=np.float32),
+    )
+    assert Best(table, 0).n_best("Ada sang 😀 .") == [
+        {"start": 4, "end": 10, "score": 1.0, "text": "sang 😀", "probability": 0.5},
+        {"start": 0, "end": 3, "score": 0.0, "text": "Ada", "probability": 0.25},
+    ]
 
 
 def test_tokens_of_the_same_character_and_tokens_without_one_make_one_answer_each_or_none() -> None:

@@ -24,7 +24,8 @@ _Bools: TypeAlias = NDArray[np.bool_]
 _NOTHING = -(2.0**126)
 
 #: A first and a last character in one integer, first * _PLACES + last.
-_PLACES = 2**32
+_BITS = 32
+_PLACES = 2**_BITS
 
 _Example = TypeVar("_Example", bound=Hashable)
 
@@ -188,6 +189,31 @@ class Best(NamedTuple):
         return [
             Candidate(score, place // _PLACES, place % _PLACES, window)
             for score, place, window in zip(score, place, window, strict=True)
+            if score != -math.inf
+        ]
+
+    def n_best(self, context: str) -> list[dict[str, Any]]:
+        """The candidates as plain data, for a JSON file: start, end, score, text, probability.
+
+        Args:
+            context: The example's text.
+        """
+        answers, row = self.answers, self.row
+        place = answers.place[row]
+        columns = (place >> _BITS, place & (_PLACES - 1), answers.score[row])
+        return [
+            {
+                "start": start,
+                "end": end,
+                "score": score,
+                "text": context[start:end],
+                "probability": probability,
+            }
+            for start, end, score, probability in zip(
+                *(column.tolist() for column in columns),
+                answers.probability[row].tolist(),
+                strict=False,  # the last probability is that of "no answer"
+            )
             if score != -math.inf
         ]
 
