@@ -163,7 +163,7 @@ class FineTuningTask(AdaptedTask):
         with torch.device("meta"):
             model = self._load(self.labels, weights=False)
         self._shared = backbones.put_on_encoder(model, encoder, backbone=self.backbone, copy=copy)
-        self.model, self._no_weights = model, None
+        self.model, self._no_weights, self._adapted = model, None, None
         self.adapt_again()
         return self
 
