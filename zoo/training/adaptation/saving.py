@@ -49,7 +49,8 @@ def write_model(model: "PreTrainedModel", folder: Path) -> None:
     prompts.remove(plain)
     merged(plain).save_pretrained(folder / BASE)
     plain.config.save_pretrained(folder)
-    _write_prompt(model, folder, of=str(folder.resolve() / BASE))
+    # The folder is written under another name at first, and may be moved.
+    _write_prompt(model, folder, of=BASE)
 
 
 def write_adapter(model: "PreTrainedModel", tuner: Any, folder: Path, *, backbone: str) -> bool:
