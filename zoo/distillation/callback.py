@@ -10,7 +10,7 @@ from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor
 
 from zoo.distillation.cache import SoftTargets, bytes_of, fingerprint_of, soft_targets_of
-from zoo.distillation.checks import check_lengths, check_match
+from zoo.distillation.checks import check_inside, check_lengths, check_match
 from zoo.distillation.inside import Watch
 from zoo.distillation.matching import Matching
 from zoo.distillation.settings import DistillationSettings
@@ -135,6 +135,7 @@ class Distillation(Callback):
             parameter.requires_grad_(False)
 
     def _look_inside(self, student: FineTuningTask) -> None:
+        check_inside(student, self.teacher)
         for task in (student, self.teacher):
             if getattr(task, "packed", False):
                 # Packed rows have no tokens by row that could be laid beside each other.

@@ -260,11 +260,11 @@ class AdaptedTask(OptimizedTask):
             total = int(self.trainer.estimated_stepping_batches)
             self._adapted.ranks.step(self.trainer.global_step + 1, total=total)
 
-    def training_loss(self, loss: Tensor, count: Tensor | int) -> Tensor | dict[str, Tensor]:
-        """The loss of a batch; AdaLoRA's with its penalty."""
+    def penalized(self, loss: Tensor) -> Tensor:
+        """The loss, AdaLoRA's with its penalty."""
         if self._adapted is not None and self._adapted.ranks is not None:
             loss = loss + self._adapted.ranks.penalty()
-        return super().training_loss(loss, count)
+        return loss
 
     # Checkpoints.
 
