@@ -246,7 +246,8 @@ class Distillation(Callback):
 
     def _of_unlabelled(self) -> Tensor:
         assert self._unlabelled is not None
-        number = self._task.trainer.fit_loop.epoch_loop.total_batch_idx
+        # Below 0 before the first batch, where steps are tried for their memory.
+        number = max(0, self._task.trainer.fit_loop.epoch_loop.total_batch_idx)
         batch = self._task.on_device(self._unlabelled.batch(number))
         own = signal_of(self._task, self._task(batch), batch)
         self._seen = None
