@@ -115,7 +115,7 @@ def _write(model: Any, teacher: FineTuningTask, folder: str | Path, known: dict[
     unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     with backbones.quiet_transformers():
-        write_model(model, unfinished)
+        write_model(model, unfinished, home=path)
     teacher.tokenizer.save_pretrained(unfinished)
     (unfinished / METADATA_FILE).write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(path, ignore_errors=True)

@@ -166,9 +166,17 @@ class AdaptedTask(OptimizedTask):
         with self.exported() as model:
             return write_adapter(model, tuner, folder, backbone=self.backbone)
 
-    def write_model(self, model: "PreTrainedModel", folder: Path) -> None:
-        """Write what `exported` gave, with its adapters merged into its weights."""
-        write_model(model, folder)
+    def write_model(
+        self, model: "PreTrainedModel", folder: Path, *, home: Path | None = None
+    ) -> None:
+        """Write what `exported` gave, with its adapters merged into its weights.
+
+        Args:
+            model: The model.
+            folder: Where it is written.
+            home: Where the folder will lie, if elsewhere.
+        """
+        write_model(model, folder, home=home)
 
     @abstractmethod
     def exported(self) -> AbstractContextManager["PreTrainedModel"]:
