@@ -145,7 +145,8 @@ def test_a_budget_is_looked_for_with_the_teacher_at_work(
     texts.write_text("\n".join(f"Ada saw {name} ." for name in _NAMES * 4), encoding="utf-8")
 
     def noted(self: Distillation, batch: Any) -> Any:
-        searching = any(isinstance(one, BudgetSearch) for one in self._task.trainer.callbacks)
+        trainer: Any = self._task.trainer
+        searching = any(isinstance(one, BudgetSearch) for one in trainer.callbacks)
         asked.append(("search" if searching else "fit", "rows" in batch))
         return say(self, batch)
 
