@@ -9,7 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor
 
-from zoo.distillation.cache import SoftTargets, bytes_of, fingerprint_of, soft_targets_of
+from zoo.distillation.cache import SoftTargets, bytes_of, soft_targets_of
 from zoo.distillation.checks import check_inside, check_lengths, check_match
 from zoo.distillation.inside import Watch
 from zoo.distillation.matching import Matching
@@ -17,6 +17,7 @@ from zoo.distillation.settings import DistillationSettings
 from zoo.distillation.signals import Signal, signal_of, soft_loss
 from zoo.distillation.unlabelled import Unlabelled
 from zoo.errors import ZooError
+from zoo.training.adaptation.kept import fingerprint
 from zoo.training.task import FineTuningTask
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class Distillation(Callback):
 
     def _fill(self, data: Any) -> None:
         key = {
-            "teacher": fingerprint_of(self.teacher.net),
+            "teacher": fingerprint(self.teacher.net.state_dict().items()),
             "order": self._order,
             "calibration": self.teacher.calibration,
             "labels": self.teacher.known_labels,
