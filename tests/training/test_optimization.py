@@ -116,9 +116,7 @@ def test_norms_and_biases_have_no_weight_decay(
 
 
 @pytest.mark.parametrize("architecture", ["bert", "t5"])
-def test_scales_of_ia3_have_no_weight_decay(
-    tiny: Callable[[str], Path], architecture: str
-) -> None:
+def test_scales_of_ia3_have_no_weight_decay(tiny: Callable[[str], Path], architecture: str) -> None:
     backbone = str(tiny(architecture))
     head: Any = "text-to-text" if architecture == "t5" else "token-classification"
     model = load_model(backbone, head, labels=["summary"] if architecture == "t5" else ["O", "B-X"])
