@@ -4,10 +4,11 @@ import gc
 from typing import Any
 
 import torch
-from lightning import Trainer
+from lightning import Callback, Trainer
 
 from recipes.cli import RecipeCLI
 from zoo.data.token_budget import Extent, extent, largest_batches
+from zoo.distillation import Distillation
 from zoo.training.auto_batch import BudgetSearch
 from zoo.training.budget_search import Budget
 from zoo.training.memory import is_out_of_memory
@@ -75,7 +76,10 @@ def _search(cli: RecipeCLI, *, smallest: int, largest: int) -> Budget:
         largest=largest,
         ran_out=is_out_of_memory,
     )
-    trainer = Trainer(**{**parts["trainer"], **_QUIET, "callbacks": [search]})
+    callbacks: list[Callback] = [search]
+    if cli.teacher is not None:  # it takes memory too, and time
+        callbacks.append(Distillation(cli.teacher, cli.distilling))
+    trainer = Trainer(**{**parts["trainer"], **_QUIET, "callbacks": callbacks})
     trainer.fit(parts["model"], data)
     assert search.budget is not None
     return search.budget

@@ -1,6 +1,9 @@
 """After a fit: the averaged weights, kept only if validation says that they are better."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from zoo.errors import ZooError
 from zoo.tracking.averaging import SHARDED, put_weights
@@ -41,6 +44,7 @@ def keep_average(cli: "RecipeCLI") -> dict[str, float] | None:
     if not weights or best is None:
         _note(cli, "No average was taken: the training ended before there were two of them.")
         return None
+    before = _copied(task, weights)
     put_weights(task, weights)
     # The scores of the average are no part of the training's curves.
     loggers, trainer.loggers = list(trainer.loggers), []
@@ -64,9 +68,26 @@ def keep_average(cli: "RecipeCLI") -> dict[str, float] | None:
     if trainer.is_global_zero:
         cli.folder.add_metrics({f"average/{monitor.removeprefix('val/')}": score})
     if not kept:
+        _put_back(task, before)  # there may be no best checkpoint that can be read
         return None
     trainer.save_checkpoint(cli.folder.checkpoints / "average.ckpt", weights_only=True)
     return scores
+
+
+def _copied(task: Any, names: Mapping[str, Any]) -> dict[str, Any]:
+    """What an average takes the place of, and what is fitted beside the weights."""
+    return {
+        name: tensor.detach().to("cpu", copy=True)
+        for name, tensor in task.state_dict().items()
+        if name in names or not name.startswith("model.")
+    }
+
+
+@torch.no_grad()
+def _put_back(task: Any, copied: Mapping[str, Any]) -> None:
+    for name, tensor in task.state_dict().items():
+        if name in copied:
+            tensor.copy_(copied[name])
 
 
 def _note(cli: "RecipeCLI", sentence: str) -> None:

@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
-from jsonargparse import dict_to_namespace
 from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from recipes import catalog, distilling
+from recipes.arguments import (
+    as_settings,
+    check_fsdp,
+    checkpoint_parameters,
+    short_name,
+    task_class,
+    with_config,
+)
 from recipes.averaged import check_can_average
 from recipes.catalog import Recipe
 from recipes.messages import in_one_sentence
@@ -38,13 +44,6 @@ log = logging.getLogger("zoo")
 
 #: Flags of the command line that say where a run goes on, and so are no part of its settings.
 _NOT_SETTINGS = ("config", "run_dir", "resume", "ckpt_path")
-
-#: Flags that follow another one, and the one that they follow.
-_LINKED = {
-    name: target
-    for argument, target in (("backbone", "--model.backbone"), ("seed", "--seed_everything"))
-    for name in (f"--data.{argument}", f"--data.init_args.{argument}")
-}
 
 
 class RecipeParser(LightningArgumentParser):
@@ -113,7 +112,7 @@ class RecipeCLI(LightningCLI):
     def build(cls, name: str, overrides: Sequence[str], *, subcommand: str | None) -> "RecipeCLI":
         """Parts of the recipe of a name (or of a YAML file), with overrides."""
         recipe = catalog.find(name)
-        return cls(recipe, _with_config(recipe, overrides), subcommand=subcommand, typed=name)
+        return cls(recipe, with_config(recipe, overrides), subcommand=subcommand, typed=name)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what a run needs beside model, data and trainer, and link what belongs together."""
@@ -221,7 +220,7 @@ class RecipeCLI(LightningCLI):
     def _find_checkpoint(self) -> None:
         found = newest_complete(self.folder)
         if found is not None:
-            _checkpoint_parameters(found.path)
+            checkpoint_parameters(found.path)
             self.checkpoint = str(found.path)
         if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))):
             return  # one process speaks
@@ -235,7 +234,7 @@ class RecipeCLI(LightningCLI):
     @property
     def family(self) -> str:
         """The family of the recipe's task."""
-        return _task_class(self.config.model.class_path).family
+        return task_class(self.config.model.class_path).family
 
     @property
     def evaluating(self) -> bool:
@@ -245,11 +244,11 @@ class RecipeCLI(LightningCLI):
     def _use_weights(self) -> None:
         model, data = self.config.model.init_args, self.config.data.init_args
         if self.config.ckpt_path is not None:
-            parameters = _checkpoint_parameters(Path(self.config.ckpt_path))
+            parameters = checkpoint_parameters(Path(self.config.ckpt_path))
             model.backbone = data.backbone = parameters["backbone"]
             data.labels = list(parameters["labels"])
             if hasattr(model, "adaptation"):
-                model.adaptation = _as_settings(parameters.get("adaptation", "full"))
+                model.adaptation = as_settings(parameters.get("adaptation", "full"))
             if "mode" in parameters:
                 data.mode = parameters["mode"]
             if parameters.get("tokenizer_folder") is not None:
@@ -257,7 +256,7 @@ class RecipeCLI(LightningCLI):
                 model.from_scratch = parameters["from_scratch"]
             self.checkpoint = self.config.ckpt_path
             return
-        head = _task_class(self.config.model.class_path).head
+        head = task_class(self.config.model.class_path).head
         labels = backbones.head_labels(model.backbone, head)
         if labels is None:
             raise RunError(
@@ -270,7 +269,7 @@ class RecipeCLI(LightningCLI):
         """The trainer, with the callbacks of every run."""
         trainer = self.config.trainer
         if trainer.strategy == "fsdp":
-            _check_fsdp(phase=self.phase, accelerator=str(trainer.accelerator))
+            check_fsdp(phase=self.phase, accelerator=str(trainer.accelerator))
         monitor, mode = self.model.monitor, self.model.monitor_mode
         self.recorder = Recorder(self.folder)
         callbacks: list[Callback] = [self.recorder, self.throughput, RandomStates()]
@@ -311,7 +310,7 @@ class RecipeCLI(LightningCLI):
                 job_type=self.phase or "fit",
                 tags=[
                     self.model.family,
-                    _short_name(self.model.backbone),
+                    short_name(self.model.backbone),
                     self.model.adaptation.kind,
                 ],
                 monitor=monitor,
@@ -343,72 +342,3 @@ class RecipeCLI(LightningCLI):
             config.pop(key, None)
         text: str = self.parser.dump(config, skip_none=False, skip_validation=True)
         return text
-
-
-def _as_settings(given: Any) -> Any:
-    """What a checkpoint says of an argument, as the parser has it."""
-    return dict_to_namespace(given) if isinstance(given, dict) else given
-
-
-def _short_name(backbone: str) -> str:
-    """A backbone's name as a tag: of a folder the model it came from, or the folder's own name."""
-    path = Path(backbone)
-    if path.is_dir():
-        backbone = str(backbones.metadata(backbone).get("backbone", path.resolve().name))
-    return backbone
-
-
-def _with_config(recipe: Recipe, overrides: Sequence[str]) -> list[str]:
-    """The recipe's file (or the resumed run's), other files, then flags: later ones win."""
-    words = iter(overrides)
-    files, flags = [], []
-    config = recipe.path
-    for word in words:
-        name, equals, value = word.partition("=")
-        if name in _LINKED:
-            raise ZooError(f"{name} follows {_LINKED[name]}: set that.")
-        if name in ("--config", "-c", "--resume"):
-            value = value if equals else next(words, "")
-            if name != "--resume":
-                files += ["--config", value]
-                continue
-            config = existing_run_folder(value, option="--resume").config
-            word = f"--resume={value}"
-        flags.append(word)
-    return ["--config", str(config), *files, *flags]
-
-
-def _check_fsdp(*, phase: str | None, accelerator: str) -> None:
-    if accelerator == "cpu" or not torch.cuda.is_available():
-        raise ZooError("--trainer.strategy fsdp needs GPUs; fsdp2 shards on CPUs too.")
-    if phase != "fit":
-        raise ZooError(
-            "--trainer.strategy fsdp only fits: use `fit`, then `python -m recipes consolidate RUN`"
-            "; fsdp2 also tests and predicts."
-        )
-
-
-def _task_class(class_path: str) -> type[FineTuningTask]:
-    from importlib import import_module
-
-    module, _, name = class_path.rpartition(".")
-    found: type[FineTuningTask] = getattr(import_module(module), name)
-    return found
-
-
-def _checkpoint_parameters(path: Path) -> dict[str, Any]:
-    # A sharded checkpoint is a folder, whose settings lie beside the shards.
-    file = path / "meta.pt" if path.is_dir() else path
-    if not file.is_file():
-        raise RunError(f"--ckpt_path {path}: there is no such file.")
-    try:
-        content = torch.load(file, weights_only=True, map_location="cpu", mmap=True)
-        parameters: dict[str, Any] = content["hyper_parameters"]
-        parameters["labels"], parameters["backbone"]
-    except Exception as error:
-        raise RunError(
-            f"{path} is damaged or no checkpoint of a zoo task ({type(error).__name__}). "
-            "checkpoints/ holds another, and a run that was fitted has its weights in model/ "
-            "(--model.backbone)."
-        ) from error
-    return parameters

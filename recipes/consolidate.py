@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import recipes
-from recipes.run import metadata_of
+from recipes.facts import metadata_of
 from zoo.errors import RunError
 from zoo.tracking.console import console, shown
 from zoo.tracking.export import export_model

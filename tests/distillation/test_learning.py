@@ -212,6 +212,48 @@ def test_a_narrower_student_is_projected_and_the_projection_learns_too(
         assert torch.equal(tensor, state["projections"][name])
 
 
+def test_the_inside_of_a_student_with_adapters_is_matched(
+    tiny: Tiny, fit: Fit, tmp_path: Path
+) -> None:
+    teacher = teacher_of("ner", tmp_path, str(tiny("bert")))
+    folder = str(tmp_path / "teacher")
+    data = data_of("ner", tmp_path, folder)
+    targets = ["query", "key", "value"]
+    adaptation = {"kind": "lora", "targets": targets}
+    student = student_task("ner", folder, data, learning_rate=0.0, adaptation=adaptation)
+    settings = DistillationSettings(attention=1.0, minilm=1.0)
+    parts = Parts()
+    fit(still(student), data, Distillation(teacher, settings), parts)
+    # New adapters change nothing yet.
+    assert max(parts.of["attention_loss"] + parts.of["minilm_loss"]) < 1e-5
+
+
+def test_a_prompt_and_a_look_inside_are_refused_together(
+    tiny: Tiny, fit: Fit, tmp_path: Path
+) -> None:
+    teacher = teacher_of("ner", tmp_path, str(tiny("bert")))
+    data = data_of("ner", tmp_path, str(tiny("bert")))
+    student = student_task("ner", str(tiny("bert")), data, adaptation="prompt")
+    with pytest.raises(ZooError, match="has a prompt"):
+        fit(student, data, Distillation(teacher, DistillationSettings(hidden=1.0)))
+    parts = Parts()
+    fit(student, data, Distillation(teacher), parts)
+    assert min(parts.of["soft_loss"]) > 0
+
+
+def test_the_penalty_of_adalora_stays_where_gold_labels_count_for_nothing(
+    tiny: Tiny, fit: Fit, tmp_path: Path
+) -> None:
+    teacher = teacher_of("ner", tmp_path, str(tiny("bert")))
+    folder = str(tmp_path / "teacher")
+    data = data_of("ner", tmp_path, folder)
+    student = student_task("ner", folder, data, learning_rate=0.0, adaptation="adalora")
+    parts = Parts()
+    fit(still(student), data, Distillation(teacher, DistillationSettings(alpha=1.0)), parts)
+    found = zip(parts.of["loss"], parts.of["soft_loss"], strict=True)
+    assert min(loss - soft for loss, soft in found) > 1e-3
+
+
 def test_labels_are_matched_by_name_whatever_their_order(
     tiny: Tiny, fit: Fit, tmp_path: Path
 ) -> None:

@@ -72,6 +72,25 @@ def test_a_pretrained_student_has_nothing_of_its_teacher(tiny: Tiny, tmp_path: P
     )
 
 
+@pytest.mark.parametrize("kind", ["lora", "prompt"])
+def test_a_student_of_a_teacher_in_memory_has_what_it_was_adapted_by(
+    kind: str, tiny: Tiny, tmp_path: Path
+) -> None:
+    data = data_of("ner", tmp_path, str(tiny("bert")))
+    teacher = student_task("ner", str(tiny("bert")), data, adaptation=kind)
+    teacher.configure_model()
+    with torch.no_grad():
+        for number, parameter in enumerate(teacher.net.parameters()):
+            generator = torch.Generator().manual_seed(number)
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    folder = student_of(teacher, tmp_path / "student", layers=2)  # all of them
+    student = type(teacher).from_run(folder)
+    batch = next(iter(data.val_dataloader()))
+    real = batch["attention_mask"].bool()
+    with torch.no_grad(), teacher.evaluating(), student.evaluating():
+        torch.testing.assert_close(student(batch)[real], teacher(batch)[real], atol=1e-5, rtol=1e-5)
+
+
 def test_layers_that_share_their_weights_cannot_be_cut(tiny: Tiny, tmp_path: Path) -> None:
     teacher = teacher_of("ner", tmp_path, str(tiny("albert")))
     with pytest.raises(ZooError, match="nothing to cut"):

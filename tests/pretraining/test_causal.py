@@ -16,6 +16,7 @@ from zoo.pretraining.blocks import logits_of, piece_numbers
 from zoo.pretraining.causal_datamodule import CausalLMDataModule
 from zoo.pretraining.causal_task import CausalLMTask
 from zoo.pretraining.encoding import IGNORED
+from zoo.tracking.export import export_model
 
 Tiny = Callable[[str], Path]
 MakeTrainer = Callable[..., Trainer]
@@ -163,3 +164,23 @@ def test_a_size_from_scratch_is_a_gpt2_of_that_shape(
     assert config.vocab_size == len(task.tokenizer)
     assert config.bos_token_id == task.tokenizer.cls_token_id
     assert config.eos_token_id == task.tokenizer.sep_token_id
+
+
+@pytest.mark.parametrize("kind", ["lora", "ia3"])
+def test_a_decoder_is_adapted_and_its_export_predicts_the_same(
+    kind: str, decoder: Path, corpus: str, trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    data = _data(corpus, decoder)
+    task = CausalLMTask(str(decoder), adaptation=kind, learning_rate=0.05, layer_decay=0.9)
+    trainer(max_steps=3, max_epochs=-1, limit_val_batches=0).fit(task, data)
+    trained = {name for name, own in task.net.named_parameters() if own.requires_grad}
+    # Both blocks, and nothing but what is new: the head is the embeddings turned round.
+    new = "lora_" if kind == "lora" else "ia3_"
+    assert {True} == {new in name for name in trained if "lm_head" not in name}
+    export_model(task, tmp_path / "model", metadata={})
+    again = CausalLMTask.from_run(tmp_path / "model")
+    batch = next(iter(data.val_dataloader()))
+    with torch.no_grad(), task.evaluating(), again.evaluating():
+        ours, theirs, before = (one(batch) for one in (task, again, CausalLMTask(str(decoder))))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert (ours - before).abs().max() > 1e-3

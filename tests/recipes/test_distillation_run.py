@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from recipes.__main__ import main
 from recipes.run import _begin
 from tests.distillation.students import narrow
 from zoo import NERTask
+from zoo.distillation import Distillation
+from zoo.training.auto_batch import BudgetSearch
 
 _NAMES = ["Ada", "Bob", "Cleo", "Dora", "Emil"]
 _PLACES = ["London", "Paris", "Rome", "Bern", "Oslo"]
@@ -131,3 +134,31 @@ def test_what_cannot_be_distilled_is_refused_in_a_sentence(
         capsys.readouterr()
         assert main([recipe, *flags, flag, "--run_dir=run"]) == 2
         assert said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.slow
+def test_a_budget_is_looked_for_with_the_teacher_at_work(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, bool]] = []
+    say, texts = Distillation._say, Path("more.txt")
+    texts.write_text("\n".join(f"Ada saw {name} ." for name in _NAMES * 4), encoding="utf-8")
+
+    def noted(self: Distillation, batch: Any) -> Any:
+        trainer: Any = self._task.trainer
+        searching = any(isinstance(one, BudgetSearch) for one in trainer.callbacks)
+        asked.append(("search" if searching else "fit", "rows" in batch))
+        return say(self, batch)
+
+    monkeypatch.setattr(Distillation, "_say", noted)
+    more = ["--distill.cache_gib=0", f"--distill.unlabelled={texts}", "--run_dir=run"]
+    assert main(["distillation", "fit", *flags, *more, "--auto_batch=true"]) == 0
+    kinds = [kind for kind, _ in asked]
+    assert kinds.count("search") >= 2
+    assert kinds.count("fit") >= 2
+    # Both what is labelled, of which trial batches say no rows, and what is not.
+    assert {rows for kind, rows in asked if kind == "search"} == {True, False}
+    known = yaml.safe_load(Path("run/config.yaml").read_text(encoding="utf-8"))
+    assert known["data"]["init_args"]["max_tokens"] > 0
+    teacher = NERTask.from_run("teacher")
+    assert all(one.requires_grad for one in teacher.net.parameters())

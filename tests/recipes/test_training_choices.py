@@ -75,6 +75,22 @@ def test_an_average_becomes_the_model_only_where_validation_is_better(
     assert _metrics("left")["test/f1"] == good["test/f1"]
 
 
+def test_an_average_that_is_not_kept_leaves_nothing_behind(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(average: StepAverage, trainer: Any) -> dict[str, torch.Tensor]:
+        named = trainer.lightning_module.named_parameters()
+        return {name: torch.zeros_like(own) for name, own in named}
+
+    monkeypatch.setattr(StepAverage, "weights", nothing)
+    # Then the run goes on with what it ended with.
+    monkeypatch.setattr("recipes.run.why_damaged", lambda path: "it was cut off")
+    assert main(["ner", "fit", *flags, "--average=swa", "--run_dir=run"]) == 0
+    last = torch.load("run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    for name, value in _weights("run").items():
+        assert torch.equal(value, last[f"model.{name}"]), name
+
+
 @pytest.mark.parametrize(
     "adaptation", ["full", *(pytest.param(k, marks=pytest.mark.slow) for k in ("lora", "gradual"))]
 )

@@ -10,6 +10,8 @@ import torch
 
 from zoo.backbones import load_model, parameter_depths
 from zoo.errors import ZooError
+from zoo.training.adaptation import Adaptation
+from zoo.training.adaptation.adapters import insert
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
 from zoo.training.schedules import PlateauLR, schedule_options
 
@@ -111,6 +113,18 @@ def test_norms_and_biases_have_no_weight_decay(
     assert {id(parameter) for parameter in groups[1]} == expected_plain
     listed = [id(parameter) for group in groups for parameter in group]
     assert sorted(listed) == sorted({id(parameter) for parameter in model.parameters()})
+
+
+@pytest.mark.parametrize("architecture", ["bert", "t5"])
+def test_scales_of_ia3_have_no_weight_decay(tiny: Callable[[str], Path], architecture: str) -> None:
+    backbone = str(tiny(architecture))
+    head: Any = "text-to-text" if architecture == "t5" else "token-classification"
+    model = load_model(backbone, head, labels=["summary"] if architecture == "t5" else ["O", "B-X"])
+    insert(model, Adaptation(kind="ia3"), backbone=backbone)
+    scales = [own for name, own in model.named_parameters() if "ia3_" in name]
+    assert {own.shape.index(1) for own in scales} == {0, 1}  # of inputs and of outputs
+    (group,) = parameter_groups(model, weight_decay=0.1)
+    assert group == {"params": scales, "weight_decay": 0.0}
 
 
 def test_frozen_parameters_are_in_no_group() -> None:

@@ -150,6 +150,22 @@ def test_a_copy_is_trained_whole_and_leaves_the_encoder_alone(tiny: Callable[[st
         assert torch.equal(tensor, kept[name]), name
 
 
+def test_an_encoder_that_takes_the_place_of_another_is_adapted_too(
+    tiny: Callable[[str], Path],
+) -> None:
+    folder = str(tiny("bert"))
+    encoder = backbones.load_encoder(folder)
+    once = NERTask(folder, labels=LABELS, adaptation="lora").use_encoder(encoder, copy=True)
+    twice = NERTask(folder, labels=LABELS, adaptation="lora").use_encoder(encoder, copy=True)
+    twice.use_encoder(encoder, copy=True)
+    trained = [
+        [name for name, own in task.net.named_parameters() if own.requires_grad]
+        for task in (once, twice)
+    ]
+    assert trained[0] == trained[1]
+    assert any("lora_A" in name for name in trained[0])
+
+
 def test_a_fit_of_lightning_keeps_the_encoder_frozen_and_its_checkpoint_whole(
     tiny: Callable[[str], Path], tmp_path: Path, trainer: Callable[..., Any]
 ) -> None:

@@ -1,9 +1,8 @@
 """Which parts of a model are its head, and which of its layers adapters belong to."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from zoo.backbones.parts import block_classes
@@ -20,11 +19,11 @@ _ADDED = "crossattention"
 #: What projections to keys and values are called; those of several in one among them.
 _KEYS_AND_VALUES = (
     *("key", "value", "k_lin", "v_lin", "k_proj", "v_proj", "key_proj", "value_proj", "k", "v"),
-    *("Wqkv", "qkv", "qkv_proj", "query_key_value", "in_proj"),
+    *("Wqkv", "qkv", "qkv_proj", "query_key_value", "in_proj", "c_attn"),
 )
 _QUERIES_AND_VALUES = (
     *("query", "value", "q_lin", "v_lin", "q_proj", "v_proj", "query_proj", "value_proj", "q", "v"),
-    *("Wqkv", "qkv", "qkv_proj", "query_key_value", "in_proj"),
+    *("Wqkv", "qkv", "qkv_proj", "query_key_value", "in_proj", "c_attn"),
 )
 
 
@@ -104,11 +103,15 @@ def adapter_targets(
     choices += [[one for one in linear if _in_attention(one)], linear]
     found = next((choice for choice in choices if choice), [])
     if not found:
-        raise ZooError(
-            f"{backbone} has no linear layers in its blocks for adapters. Use --model.adaptation "
-            "bitfit, head or full."
-        )
+        raise _none(backbone)
     return found
+
+
+def _none(backbone: str) -> ZooError:
+    return ZooError(
+        f"{backbone} has no linear layers in its blocks for adapters. Use --model.adaptation "
+        "bitfit, head or full."
+    )
 
 
 def scaled_layers(
@@ -136,21 +139,33 @@ def scaled_layers(
         chosen = adapter_targets(backbone, model, names)
         return [one for one in chosen if one not in down], [one for one in chosen if one in down]
     outputs = _ending(linear, _KEYS_AND_VALUES) or [one for one in linear if _in_attention(one)]
+    if not outputs and not down:
+        raise _none(backbone)
     return outputs, down
 
 
 def _is_narrowing(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Linear) and layer.in_features > layer.out_features
+    if isinstance(layer, nn.Linear):
+        return layer.in_features > layer.out_features
+    weight: Any = layer.weight  # GPT-2's, of inputs by outputs
+    return bool(weight.shape[0] > weight.shape[1])
+
+
+def _kinds() -> tuple[type[nn.Module], ...]:
+    """What counts as a linear layer; GPT-2 has a kind of its own."""
+    from transformers.pytorch_utils import Conv1D
+
+    return nn.Linear, Conv1D
 
 
 def _linear_layers(backbone: str, model: "PreTrainedModel") -> list[str]:
-    classes = block_classes(backbone, model)
+    classes, kinds = block_classes(backbone, model), _kinds()
     blocks = [name for name, module in model.named_modules() if type(module).__name__ in classes]
     heads = _prefixes(head_modules(model))
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
+        if isinstance(module, kinds)
         and name.startswith(_prefixes(blocks))
         and not name.startswith(heads)
     ]

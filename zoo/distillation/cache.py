@@ -1,6 +1,5 @@
 """What a teacher says of every row, computed once and memory-mapped ever after."""
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.data.cache import cached, digest_of_file
 from zoo.data.tables import Rows
@@ -115,14 +114,4 @@ def bytes_of(table: datasets.Dataset, *, width: int, column: str) -> int:
     return int(places) * width * _FLOAT.itemsize
 
 
-def fingerprint_of(model: nn.Module) -> str:
-    """SHA-256 of all weights of a model, by their names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        flat = tensor.detach().cpu().contiguous().flatten()
-        digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-    return digest.hexdigest()
-
-
-__all__ = ["SoftTargets", "bytes_of", "fingerprint_of", "soft_targets_of"]
+__all__ = ["SoftTargets", "bytes_of", "soft_targets_of"]

@@ -9,14 +9,15 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor
 
-from zoo.distillation.cache import SoftTargets, bytes_of, fingerprint_of, soft_targets_of
-from zoo.distillation.checks import check_lengths, check_match
+from zoo.distillation.cache import SoftTargets, bytes_of, soft_targets_of
+from zoo.distillation.checks import check_inside, check_lengths, check_match
 from zoo.distillation.inside import Watch
 from zoo.distillation.matching import Matching
 from zoo.distillation.settings import DistillationSettings
 from zoo.distillation.signals import Signal, signal_of, soft_loss
 from zoo.distillation.unlabelled import Unlabelled
 from zoo.errors import ZooError
+from zoo.training.adaptation.kept import fingerprint
 from zoo.training.task import FineTuningTask
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ class Distillation(Callback):
             parameter.requires_grad_(False)
 
     def _look_inside(self, student: FineTuningTask) -> None:
+        check_inside(student, self.teacher)
         for task in (student, self.teacher):
             if getattr(task, "packed", False):
                 # Packed rows have no tokens by row that could be laid beside each other.
@@ -155,7 +157,7 @@ class Distillation(Callback):
 
     def _fill(self, data: Any) -> None:
         key = {
-            "teacher": fingerprint_of(self.teacher.net),
+            "teacher": fingerprint(self.teacher.net.state_dict().items()),
             "order": self._order,
             "calibration": self.teacher.calibration,
             "labels": self.teacher.known_labels,
@@ -245,7 +247,8 @@ class Distillation(Callback):
 
     def _of_unlabelled(self) -> Tensor:
         assert self._unlabelled is not None
-        number = self._task.trainer.fit_loop.epoch_loop.total_batch_idx
+        # Below 0 before the first batch, where steps are tried for their memory.
+        number = max(0, self._task.trainer.fit_loop.epoch_loop.total_batch_idx)
         batch = self._task.on_device(self._unlabelled.batch(number))
         own = signal_of(self._task, self._task(batch), batch)
         self._seen = None

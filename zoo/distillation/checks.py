@@ -4,6 +4,7 @@ from typing import Any
 
 from zoo import backbones
 from zoo.errors import ZooError
+from zoo.training.adaptation.prompts import has_prompt
 
 #: What two tokenizers must read alike, beside having the same vocabulary.
 _PROBES = ("Ada Lovelace isn't in Zürich; 12,5 km!", "THE the  naïve 同样的力")
@@ -35,6 +36,20 @@ def check_match(student: Any, teacher: Any) -> list[int] | None:
         )
     _check_tokenizers(student, teacher)
     return _order(student.labels, teacher.known_labels, teacher.backbone)
+
+
+def check_inside(*tasks: Any) -> None:
+    """Refuse to lay a model with a prompt beside another: it has more tokens inside.
+
+    Raises:
+        ZooError: One of the tasks has such a model.
+    """
+    for task in tasks:
+        if has_prompt(task.net):
+            raise ZooError(
+                f"The model of {task.backbone} has a prompt, so its tokens do not lie beside those "
+                "of another: leave --distill.hidden, --distill.attention and --distill.minilm out."
+            )
 
 
 def check_lengths(max_length: int, teacher: Any) -> None:
@@ -88,4 +103,4 @@ def _order(own: list[str], its: list[str], teacher: str) -> list[int] | None:
     return [its.index(label) for label in own]
 
 
-__all__ = ["check_lengths", "check_match"]
+__all__ = ["check_inside", "check_lengths", "check_match"]

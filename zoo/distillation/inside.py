@@ -119,7 +119,7 @@ def projections_of(model: "PreTrainedModel") -> list[list[nn.Module]]:
     for module in model.modules():
         for names in _NAMES:
             triple = [getattr(module, name, None) for name in names]
-            if all(isinstance(one, nn.Linear) for one in triple):
+            if all(_is_linear(one) for one in triple):
                 found.append([one for one in triple if one is not None])
     if len(found) != config.num_hidden_layers:
         raise ZooError(
@@ -127,6 +127,11 @@ def projections_of(model: "PreTrainedModel") -> list[list[nn.Module]]:
             "queries, keys and values: leave --distill.attention and --distill.minilm out."
         )
     return found
+
+
+def _is_linear(module: Any) -> bool:
+    """Whether a module is a linear layer, as it is or within an adapter's."""
+    return isinstance(getattr(module, "base_layer", module), nn.Linear)
 
 
 def heads_of(model: "PreTrainedModel") -> int:

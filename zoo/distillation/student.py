@@ -12,6 +12,8 @@ from zoo import backbones
 from zoo.backbones import METADATA_FILE
 from zoo.distillation.layer_maps import kept_layers
 from zoo.errors import ZooError
+from zoo.training.adaptation.adapters import merged
+from zoo.training.adaptation.saving import write_model
 from zoo.training.task import FineTuningTask
 
 #: What an exported model says that still holds for a student cut out of it.
@@ -32,7 +34,7 @@ def student_of(teacher: FineTuningTask, folder: str | Path, *, layers: int) -> P
         ZooError: The teacher has fewer layers, or shares their weights.
     """
     with teacher.exported() as model:
-        small = copy.deepcopy(model)
+        small = copy.deepcopy(merged(model))
     cut(small, layers)
     known = backbones.metadata(teacher.backbone)
     kept = {name: known[name] for name in _KEPT if name in known}
@@ -113,7 +115,7 @@ def _write(model: Any, teacher: FineTuningTask, folder: str | Path, known: dict[
     unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     with backbones.quiet_transformers():
-        model.save_pretrained(unfinished)
+        write_model(model, unfinished, home=path)
     teacher.tokenizer.save_pretrained(unfinished)
     (unfinished / METADATA_FILE).write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(path, ignore_errors=True)

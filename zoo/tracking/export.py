@@ -21,7 +21,7 @@ def export_model(task: Any, folder: Path, *, metadata: dict[str, Any]) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     with quiet_transformers():
         with task.exported() as model:
-            task.write_model(model, unfinished)
+            task.write_model(model, unfinished, home=folder)
         task.tokenizer.save_pretrained(unfinished)
     content = {"family": task.family, "zoo_version": zoo.__version__, **metadata}
     (unfinished / METADATA_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -15,7 +15,8 @@ def parameter_groups(
 ) -> list[dict[str, object]]:
     """Trainable parameters in groups: weight decay for matrices, none for norms and biases.
 
-    Norms and biases are told by their shape: vectors and scalars, whatever their names. With a
+    Norms and biases are told by their shape: vectors and scalars, whatever their names. So are
+    scales that are kept as one row or one column, such as those of (IA)3, which begin as 1. With a
     `layer_decay` below 1 each depth has groups of its own, the fastest first (discriminative
     fine-tuning: Howard & Ruder 2018, arXiv 1801.06146; as layer-wise decay: Clark et al. 2020,
     arXiv 2003.10555, appendix B).
@@ -32,7 +33,7 @@ def parameter_groups(
     for parameter in model.parameters():
         if parameter.requires_grad:
             depth = depths[parameter] if layer_decay != 1.0 and depths is not None else 0
-            found.setdefault((depth, parameter.ndim < 2), []).append(parameter)
+            found.setdefault((depth, _is_vector(parameter)), []).append(parameter)
     groups: list[dict[str, object]] = []
     for (depth, plain), parameters in sorted(found.items(), key=lambda item: item[0]):
         group: dict[str, object] = {
@@ -43,6 +44,10 @@ def parameter_groups(
             group["lr"] = learning_rate * layer_decay**depth
         groups.append(group)
     return groups
+
+
+def _is_vector(parameter: nn.Parameter) -> bool:
+    return parameter.ndim < 2 or min(parameter.shape) == 1
 
 
 __all__ = ["parameter_groups"]

@@ -136,9 +136,14 @@ class OptimizedTask(DistributedTask):
         """
         if self.teaching is not None:
             loss = self.teaching(loss)
+        loss = self.penalized(loss)
         self.log_loss(loss)
         weighed = self.step_mean.weighed(loss, count, self._trainer)
         return loss if weighed is loss else {"loss": weighed, "mean": loss.detach()}
+
+    def penalized(self, loss: torch.Tensor) -> torch.Tensor:
+        """The loss with what the weights themselves cost, whoever it is learned from."""
+        return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Make the loss of the step a mean over all that was counted for it."""

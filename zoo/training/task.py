@@ -145,7 +145,8 @@ class FineTuningTask(AdaptedTask):
         head. With `copy` a task takes a copy of its own instead, all of which is trained: one
         reading from disk then does for several fine-tunings, and memory holds each.
 
-        Checkpoints and exported models are whole, whatever is shared while they are made.
+        Exported models are whole, whatever is shared while they are made, and so are checkpoints
+        but those of an adaptation, which hold what was trained.
 
         Args:
             encoder: What `zoo.backbones.load_encoder` gave for this task's backbone.
@@ -163,7 +164,7 @@ class FineTuningTask(AdaptedTask):
         with torch.device("meta"):
             model = self._load(self.labels, weights=False)
         self._shared = backbones.put_on_encoder(model, encoder, backbone=self.backbone, copy=copy)
-        self.model, self._no_weights = model, None
+        self.model, self._no_weights, self._adapted = model, None, None
         self.adapt_again()
         return self
 

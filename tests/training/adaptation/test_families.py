@@ -1,5 +1,6 @@
 """Every adaptation trains what it should in every task family, and predicts the same exported."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,9 @@ def test_an_adaptation_trains_its_part_and_nothing_else_and_is_exported_whole(
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     peft = [path.name for path in (tmp_path / "run" / "model").iterdir() if "adapter" in path.name]
     assert bool(peft) == (kind == "prompt")
+    if kind == "prompt":
+        config = json.loads((tmp_path / "run" / "model" / "adapter_config.json").read_text())
+        assert Path(config["base_model_name_or_path"]).samefile(tmp_path / "run" / "model" / "base")
 
 
 def test_few_new_weights_are_not_trained_on_random_ones(

@@ -1,6 +1,7 @@
 """New weights in a model's linear layers, through peft: LoRA, DoRA, AdaLoRA and (IA)3."""
 
 import math
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +43,19 @@ def insert(model: "PreTrainedModel", settings: Adaptation, *, backbone: str) -> 
 
     if settings.kind == "ia3":
         outputs, inputs = backbones.scaled_layers(backbone, model, settings.targets)
-        config: Any = IA3Config(target_modules=[*outputs, *inputs], feedforward_modules=inputs)
+        targets = [*outputs, *inputs]
+        config: Any = IA3Config(
+            target_modules=targets,
+            feedforward_modules=inputs,
+            fan_in_fan_out=_is_transposed(model, targets),
+        )
         return IA3Model(model, config, NAME)
     targets = backbones.adapter_targets(backbone, model, settings.targets)
     options: dict[str, Any] = {
         "target_modules": targets,
         "lora_alpha": settings.scale,
         "lora_dropout": settings.dropout,
+        "fan_in_fan_out": _is_transposed(model, targets),
     }
     if settings.kind == "adalora":
         rank = settings.rank
@@ -58,6 +65,11 @@ def insert(model: "PreTrainedModel", settings: Adaptation, *, backbone: str) -> 
         return AdaLoraModel(model, config, NAME)
     config = LoraConfig(r=settings.rank, use_dora=settings.kind == "dora", **options)
     return LoraModel(model, config, NAME)
+
+
+def _is_transposed(model: "PreTrainedModel", names: Sequence[str]) -> bool:
+    """Whether weights are of inputs by outputs, as GPT-2's."""
+    return not any(isinstance(model.get_submodule(name), nn.Linear) for name in names)
 
 
 def merged(model: "PreTrainedModel") -> "PreTrainedModel":

@@ -50,8 +50,8 @@ def head_of(model: "PreTrainedModel", *, backbone: str) -> list[nn.Parameter]:
     found = backbones.head_parameters(model)
     if not found:
         raise ZooError(
-            f"{backbone} is an encoder-decoder that was pretrained whole: it has no new head to "
-            "train alone. Use --model.adaptation lora, bitfit, gradual or full."
+            f"{backbone} was pretrained whole, its head included: there is no new one to train "
+            "alone. Use --model.adaptation lora, bitfit, gradual or full."
         )
     return found
 

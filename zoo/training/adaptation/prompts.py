@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from zoo import backbones
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -89,6 +90,12 @@ class _Reading:
             if states is not None and mask is not None and mask.shape[1] < states[0].shape[1]:
                 given = {**given, "attention_mask": _before(mask, tokens, 1)}
             return arguments, given
+        limit = _positions(self.model)
+        if limit is not None and tokens + ids.shape[1] > limit:
+            raise ZooError(
+                f"A text of {ids.shape[1]} tokens and a prompt of {tokens} are more than the "
+                f"{limit} positions of the model: give --data.max_length {limit - tokens}."
+            )
         embedded = self.model.get_input_embeddings()(ids)
         before = prompt(len(ids)).to(embedded.dtype)
         given = {**given, "input_ids": None, "inputs_embeds": torch.cat([before, embedded], dim=1)}
@@ -97,6 +104,15 @@ class _Reading:
         if given.get("token_type_ids") is not None:
             given["token_type_ids"] = _before(given["token_type_ids"], tokens, 0)
         return arguments, given
+
+
+def _positions(model: "PreTrainedModel") -> int | None:
+    """Tokens that what reads can tell apart; None where there is no limit."""
+    config: Any = model.config
+    config = getattr(config, "encoder", config)  # of a warm start
+    if not getattr(config, "position_biased_input", True):  # DeBERTa: distances alone
+        return None
+    return backbones.positions_of(config)
 
 
 def _before(values: Tensor, tokens: int, value: int) -> Tensor:

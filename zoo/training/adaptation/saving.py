@@ -36,11 +36,16 @@ _HEADS = {
 }
 
 
-def write_model(model: "PreTrainedModel", folder: Path) -> None:
+def write_model(model: "PreTrainedModel", folder: Path, *, home: Path | None = None) -> None:
     """Write a model without adapters: they are merged into its weights.
 
     A prompt cannot be. Its model lies in `base`, and the prompt beside it in peft's format; the zoo
     loads both, and so does peft, given the base and this folder.
+
+    Args:
+        model: The model.
+        folder: Where it is written.
+        home: Where the folder will lie, if elsewhere: a prompt names its base by that.
     """
     if not prompts.has_prompt(model):
         merged(model).save_pretrained(folder)
@@ -49,7 +54,7 @@ def write_model(model: "PreTrainedModel", folder: Path) -> None:
     prompts.remove(plain)
     merged(plain).save_pretrained(folder / BASE)
     plain.config.save_pretrained(folder)
-    _write_prompt(model, folder, of=str(folder.resolve() / BASE))
+    _write_prompt(model, folder, of=str((home or folder).resolve() / BASE))
 
 
 def write_adapter(model: "PreTrainedModel", tuner: Any, folder: Path, *, backbone: str) -> bool:

@@ -166,9 +166,17 @@ class AdaptedTask(OptimizedTask):
         with self.exported() as model:
             return write_adapter(model, tuner, folder, backbone=self.backbone)
 
-    def write_model(self, model: "PreTrainedModel", folder: Path) -> None:
-        """Write what `exported` gave, with its adapters merged into its weights."""
-        write_model(model, folder)
+    def write_model(
+        self, model: "PreTrainedModel", folder: Path, *, home: Path | None = None
+    ) -> None:
+        """Write what `exported` gave, with its adapters merged into its weights.
+
+        Args:
+            model: The model.
+            folder: Where it is written.
+            home: Where the folder will lie, if elsewhere.
+        """
+        write_model(model, folder, home=home)
 
     @abstractmethod
     def exported(self) -> AbstractContextManager["PreTrainedModel"]:
@@ -260,11 +268,11 @@ class AdaptedTask(OptimizedTask):
             total = int(self.trainer.estimated_stepping_batches)
             self._adapted.ranks.step(self.trainer.global_step + 1, total=total)
 
-    def training_loss(self, loss: Tensor, count: Tensor | int) -> Tensor | dict[str, Tensor]:
-        """The loss of a batch; AdaLoRA's with its penalty."""
+    def penalized(self, loss: Tensor) -> Tensor:
+        """The loss, AdaLoRA's with its penalty."""
         if self._adapted is not None and self._adapted.ranks is not None:
             loss = loss + self._adapted.ranks.penalty()
-        return super().training_loss(loss, count)
+        return loss
 
     # Checkpoints.
 
