@@ -23,6 +23,8 @@ OF_THE_RUN = {
     "--ckpt_path": "Checkpoint file with the weights to validate, test or predict with.",
     "--early_stopping": "Stop after so many validations without a better score.",
     "--average": "swa, ema or best:5 also averages weights; kept only where validation is better.",
+    "--auto_batch": "Find the tokens that a batch may hold by trial steps, and record them.",
+    "--distill.teacher": "Learn from a trained run too; recipes/distillation/README.md has more.",
     "--checkpoint_every": "Between validations: steps (50), a time (10m), 0 for none, or auto.",
     "--trainer.max_epochs": "Times through the training data.",
     "--trainer.precision": "Such as bf16-mixed.",
