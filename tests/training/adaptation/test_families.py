@@ -78,7 +78,7 @@ def test_an_adaptation_trains_its_part_and_nothing_else_and_is_exported_whole(
     writes = family in ("abstractive", "extractive")
     fit = trainer(max_epochs=2, limit_val_batches=0 if writes else 1)
     if (kind, family) == ("head", "abstractive"):
-        with pytest.raises(ZooError, match="no new head to train alone"):
+        with pytest.raises(ZooError, match="no new one to train alone"):
             fit.fit(task, data)
         return
     fit.fit(task, data)
