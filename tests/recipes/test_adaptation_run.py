@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import recipes
 from recipes.__main__ import main
-from tests.recipes.test_ner_run import metrics_of, write_corpus
+from tests.recipes.test_ner_run import metrics_of, small, write_corpus
 from zoo import NERTask
 from zoo.backbones import load_model
 from zoo.training.adaptation import Adaptation
@@ -24,14 +24,7 @@ def flags(
     """Overrides that make a recipe small; the test runs in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     write_corpus(tmp_path)
-    return [
-        f"--model.backbone={tiny('bert')}",
-        f"--data.dataset={tmp_path}",
-        "--data.batch_size=8",
-        "--model.learning_rate=2e-2",
-        "--trainer.max_epochs=2",
-        "--trainer.accelerator=cpu",
-    ]
+    return small(tmp_path, tiny, learning_rate="2e-2")
 
 
 def test_a_lora_run_leaves_a_merged_model_and_the_adapter_alone(

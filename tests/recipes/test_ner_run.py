@@ -33,6 +33,18 @@ def write_corpus(folder: Path, *, sentences: int = 60) -> None:
         (folder / f"{split}.conll").write_text("\n".join(lines), encoding="utf-8")
 
 
+def small(folder: Path, tiny: Callable[[str], Path], *, learning_rate: str = "5e-3") -> list[str]:
+    """Overrides that make a recipe small, on the corpus in a folder."""
+    return [
+        f"--model.backbone={tiny('bert')}",
+        f"--data.dataset={folder}",
+        "--data.batch_size=8",
+        f"--model.learning_rate={learning_rate}",
+        "--trainer.max_epochs=2",
+        "--trainer.accelerator=cpu",
+    ]
+
+
 @pytest.fixture
 def flags(
     tmp_path: Path, tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
@@ -40,14 +52,7 @@ def flags(
     """Overrides that make a recipe small; the test runs in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     write_corpus(tmp_path)
-    return [
-        f"--model.backbone={tiny('bert')}",
-        f"--data.dataset={tmp_path}",
-        "--data.batch_size=8",
-        "--model.learning_rate=5e-3",
-        "--trainer.max_epochs=2",
-        "--trainer.accelerator=cpu",
-    ]
+    return small(tmp_path, tiny)
 
 
 def metrics_of(run: str) -> dict[str, float]:

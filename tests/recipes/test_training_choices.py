@@ -1,6 +1,5 @@
 """Recipes with a schedule, an average or a learning-rate finder, through the command line."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from recipes.__main__ import main
-from tests.recipes.test_ner_run import write_corpus
+from tests.recipes.test_ner_run import metrics_of, small, write_corpus
 from zoo.tracking.averaging import StepAverage
 
 
@@ -20,20 +19,7 @@ def flags(
 ) -> list[str]:
     monkeypatch.chdir(tmp_path)
     write_corpus(tmp_path)
-    return [
-        f"--model.backbone={tiny('bert')}",
-        f"--data.dataset={tmp_path}",
-        "--data.batch_size=8",
-        "--model.learning_rate=5e-3",
-        "--trainer.max_epochs=2",
-        "--trainer.accelerator=cpu",
-        "--trainer.logger=false",
-    ]
-
-
-def _metrics(run: str) -> dict[str, float]:
-    content: dict[str, float] = json.loads(Path(run, "metrics.json").read_text(encoding="utf-8"))
-    return content
+    return [*small(tmp_path, tiny), "--trainer.logger=false"]
 
 
 def _weights(run: str) -> dict[str, torch.Tensor]:
@@ -45,7 +31,7 @@ def test_an_average_becomes_the_model_only_where_validation_is_better(
 ) -> None:
     assert main(["ner", *flags, "--run_dir=good"]) == 0
     best = torch.load("good/checkpoints/best.ckpt", weights_only=True)["state_dict"]
-    assert _metrics("good")["test/f1"] > 0.9
+    assert metrics_of("good")["test/f1"] > 0.9
     capsys.readouterr()
 
     # Whatever was averaged, these are the weights of a trained model.
@@ -53,7 +39,7 @@ def test_an_average_becomes_the_model_only_where_validation_is_better(
     slow = [*flags, "--model.learning_rate=1e-9", "--average=ema"]
     assert main(["ner", *slow, "--run_dir=kept"]) == 0
     assert "The average is the model." in capsys.readouterr().out.replace("\n", " ")
-    kept, good = _metrics("kept"), _metrics("good")
+    kept, good = metrics_of("kept"), metrics_of("good")
     for name in ("val/f1", "val/loss", "test/f1", "test/loss"):
         assert kept[name] == pytest.approx(good[name], abs=1e-6), name
     assert kept["average/f1"] == kept["val/f1"]
@@ -62,7 +48,7 @@ def test_an_average_becomes_the_model_only_where_validation_is_better(
     # Its checkpoint tests as the run did.
     assert main(["ner", "test", *flags, "--ckpt_path=kept/checkpoints/average.ckpt",
                  "--run_dir=again"]) == 0  # fmt: skip
-    assert _metrics("again")["test/f1"] == kept["test/f1"]
+    assert metrics_of("again")["test/f1"] == kept["test/f1"]
 
     nothing = {name: torch.zeros_like(value) for name, value in best.items()}
     monkeypatch.setattr(StepAverage, "weights", lambda self, trainer: nothing)
@@ -72,7 +58,7 @@ def test_an_average_becomes_the_model_only_where_validation_is_better(
     assert not Path("left/checkpoints/average.ckpt").exists()
     for name, value in _weights("left").items():
         assert torch.equal(value, _weights("good")[name]), name
-    assert _metrics("left")["test/f1"] == good["test/f1"]
+    assert metrics_of("left")["test/f1"] == good["test/f1"]
 
 
 def test_an_average_that_is_not_kept_leaves_nothing_behind(
@@ -109,10 +95,10 @@ def test_a_run_with_every_choice_at_once_resumes_to_the_same_scores(
     ]
     assert main(["ner", *chosen, "--run_dir=run"]) == 0
     assert "Averaged weights (best of steps" in " ".join(capsys.readouterr().out.split())
-    first = _metrics("run")
+    first = metrics_of("run")
     Path("run/metrics.json").unlink()
     assert main(["ner", "--resume=run"]) == 0
-    second = _metrics("run")
+    second = metrics_of("run")
     scores = [name for name in first if not name.startswith("perf/")]
     assert {name: first[name] for name in scores} == {name: second[name] for name in scores}
     config = Path("run/config.yaml").read_text(encoding="utf-8")

@@ -158,6 +158,11 @@ def test_an_adaptation_lets_the_loss_fall(
     assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
 
 
+def _check_same_outputs(task: Any, again: Any, data: Any) -> None:
+    batch = next(iter(data.val_dataloader()))
+    torch.testing.assert_close(_outputs(task, batch), _outputs(again, batch), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "architecture", ["roberta", "deberta-v2", "distilbert", "electra", "albert", "modernbert"]
@@ -178,8 +183,7 @@ def test_an_adaptation_finds_its_layers_in_every_architecture(
     trainer(max_steps=3, max_epochs=-1, limit_val_batches=0).fit(task, data)
     export_model(task, tmp_path / "model", metadata={})
     again = type(task).from_run(tmp_path / "model")
-    batch = next(iter(data.val_dataloader()))
-    torch.testing.assert_close(_outputs(task, batch), _outputs(again, batch), atol=1e-5, rtol=1e-5)
+    _check_same_outputs(task, again, data)
 
 
 @pytest.mark.slow
@@ -205,8 +209,7 @@ def test_what_is_written_with_an_adaptation_is_written_by_its_export_too(
     export_model(task, tmp_path / "model", metadata={})
     again = type(task).from_run(tmp_path / "model")
     again.generation = task.generation
-    batch = next(iter(data.val_dataloader()))
-    torch.testing.assert_close(_outputs(task, batch), _outputs(again, batch), atol=1e-5, rtol=1e-5)
+    _check_same_outputs(task, again, data)
     text = "ada worked in london . the dog lived ."
     with torch.no_grad(), task.evaluating():
         read = task.tokenizer(text, return_tensors="pt")
