@@ -9,6 +9,9 @@ articles that none of them saw:
 - `same shape`: the same with random weights;
 - `tiny`: a BERT of 2 layers of width 128 with random weights.
 
+With `--held_out`, the tested articles are left out altogether and others, out of train, take their
+place: that is what the learning rates were chosen by.
+
 All of them have one tokenizer. Beside them stands the cross-entropy of train's unigrams. The
 learning rate knows the budget: it rises for the first 5% of the time and is 0 where it ends. Only
 training is in the budget, not evaluation. Articles are documents; what the tokenization of the
@@ -137,6 +140,8 @@ def _folder_with_splits(given: argparse.Namespace, folder: Path, unknown: str) -
     found = articles(path / "valid.txt" if path.is_dir() else path, unknown=unknown)
     random.Random(given.seed).shuffle(found)
     tested = round(len(found) * TESTED)
+    if given.held_out:
+        found = found[tested:]
     for split, own in (("test", found[:tested]), ("train", found[tested:])):
         (folder / f"{split}.txt").write_text("\n".join(own) + "\n", encoding="utf-8")
     return len(found) - tested, tested
@@ -151,6 +156,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=8, help="blocks a step")
     parser.add_argument("--whole_words", action="store_true")
     parser.add_argument("--zero_bias", action="store_true", help="do not begin with unigrams")
+    parser.add_argument("--held_out", action="store_true", help="spare the test, to choose settings")
     parser.add_argument("--learning_rate", type=float, help="one for all models, not their own")
     parser.add_argument("--only", nargs="+", choices=[name for name, *_ in MODELS])
     parser.add_argument("--seed", type=int, default=42)

@@ -156,7 +156,9 @@ def test_how_to_select_and_to_window_comes_back_with_the_model(tiny: Tiny, tmp_p
     assert task.calibration == {"max_sentences": 2, "max_words": 9, "block_trigrams": False}
     task.max_length, task.overlap = 24, 1
     # No sentence stands in it twice: which of two equal ones is chosen would be down to rounding.
-    text = _TEXT + "over a lazy dog.\nThe fox sang in London? Bob and Ada jump! It isn't quick, Bob."
+    text = (
+        _TEXT + "over a lazy dog.\nThe fox sang in London? Bob and Ada jump! It isn't quick, Bob."
+    )
     ours, theirs = (one.predict([text])[0] for one in (task, again))
     assert [one.index for one in ours.sentences] == [one.index for one in theirs.sentences]
     assert ours.summary == theirs.summary
