@@ -156,7 +156,9 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=8, help="blocks a step")
     parser.add_argument("--whole_words", action="store_true")
     parser.add_argument("--zero_bias", action="store_true", help="do not begin with unigrams")
-    parser.add_argument("--held_out", action="store_true", help="spare the test, to choose settings")
+    parser.add_argument(
+        "--held_out", action="store_true", help="spare the test, to choose settings"
+    )
     parser.add_argument("--learning_rate", type=float, help="one for all models, not their own")
     parser.add_argument("--only", nargs="+", choices=[name for name, *_ in MODELS])
     parser.add_argument("--seed", type=int, default=42)

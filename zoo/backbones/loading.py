@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from zoo.backbones import warm_start
+from zoo.backbones.alignment import align
 from zoo.backbones.parts import head_layers
 from zoo.backbones.sources import Source, metadata, resolve
 from zoo.backbones.spaces import lead_with_space
@@ -353,7 +354,7 @@ def _load(auto_class: Any, source: Source, **options: Any) -> Any:
         options["revision"] = source.revision
     try:
         with quiet_transformers():
-            return auto_class.from_pretrained(_place(auto_class, source), **options)
+            found = auto_class.from_pretrained(_place(auto_class, source), **options)
     except SafetensorError as error:
         raise BackboneError(
             f"The weights in {source.location} are damaged ({error}). Copy or fetch them again."
@@ -366,6 +367,9 @@ def _load(auto_class: Any, source: Source, **options: Any) -> Any:
         raise BackboneError(
             f"The weights in {source.location} have other sizes than its config.json says."
         ) from error
+    if isinstance(found, torch.nn.Module):
+        align(found)
+    return found
 
 
 def _place(auto_class: Any, source: Source) -> str:
