@@ -49,7 +49,7 @@ def test_an_answer_is_what_the_task_predicts(kind: str, task_of: TaskOf) -> None
     expected = [one.to_dict() for one in task.predict([task.input_of(record)])]
     with client_of(task) as client:
         reply = client.post("/predict", json=record)
-        assert (reply.status_code, reply.json()) == (200, {"predictions": expected})
+        assert (reply.status_code, reply.json()) == (200, {"predictions": nearly(expected)})
         reply = client.post("/predict", json={"inputs": [record, record]})
         assert reply.json() == {"predictions": nearly(expected * 2)}
         assert client.get("/health").json() == {
