@@ -1,12 +1,14 @@
 """Two processes with one thread each against one process with two: real tokens per second.
 
     python -m benchmarks.scaling                    # the bundled NER sample and encoder
+    python -m benchmarks.scaling --pairs 5 --batch_size 32 64 128
     python -m benchmarks.scaling --pairs 5 --steps 40 --strategy fsdp2
 
 Both sides read batches of as many examples in all, and train the same model. A pair is one run of
 each, one right after the other, and which comes first alternates: what else the machine does then
 weighs on both. Printed are the ratio of each pair and their median, and how unevenly tokens were
-dealt. The machine should be idle.
+dealt. What two processes lose is the exchange of the gradients, which costs the same for a batch of
+any size: hence several sizes. The machine should be idle.
 """
 
 import argparse
@@ -29,15 +31,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--pairs", type=int, default=3, help="runs of each side (%(default)s)")
     parser.add_argument("--steps", type=int, default=20, help="steps of a run (%(default)s)")
-    parser.add_argument("--batch_size", type=int, default=32, help="examples of all processes")
+    parser.add_argument(
+        "--batch_size",
+        type=int,
+        nargs="+",
+        default=[32],
+        help="examples of a step of all processes together",
+    )
     parser.add_argument("--strategy", default="ddp", help="of the two processes (%(default)s)")
     parser.add_argument("--backbone", default="minilm-l6")
     parser.add_argument("--dataset", default="ner-sample")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker is not None:
-        _work(options)
+        _work(argparse.Namespace(**{**vars(options), "batch_size": options.batch_size[0]}))
         return 0
+    for size in options.batch_size:
+        print(f"{size} examples a step, {size // 2} of each of two processes")
+        _compare(argparse.Namespace(**{**vars(options), "batch_size": size}))
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> None:
+    """Pairs of runs on batches of one size."""
     ratios, uneven = [], []
     for pair in range(options.pairs):
         sides = {}
@@ -52,7 +68,6 @@ def main() -> int:
         )
     print(f"median ratio {statistics.median(ratios):.3f} (goal: at least 0.85)")
     print(f"token imbalance over an epoch {max(uneven):.2%} (goal: at most 2%)")
-    return 0
 
 
 def _measure(options: argparse.Namespace, processes: int) -> dict[str, float]:
