@@ -9,7 +9,7 @@ from benchmarks.speed import machine, results
 from benchmarks.speed.recipe import interval
 from benchmarks.speed.results import Goal, Result
 from benchmarks.speed.scores import made_tags
-from benchmarks.speed.steps import _widened
+from benchmarks.speed.steps import widened
 from benchmarks.speed.timing import Spread, in_turns, ratios, turns
 
 
@@ -93,7 +93,7 @@ def test_rows_are_filled_up_to_a_fixed_length() -> None:
         "start": torch.tensor([1]),
         "tokens": 2,
     }
-    wide = _widened(batch, 4, 9)
+    wide = widened(batch, 4, 9)
     assert wide["input_ids"].tolist() == [[4, 5, 9, 9]]
     assert wide["labels"].tolist() == [[1, 2, -100, -100]]
     assert wide["attention_mask"].tolist() == [[1, 1, 0, 0]]
