@@ -47,12 +47,12 @@ def _blocks(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
 
 
 def _check(*, gpu: bool) -> None:
-    from torch import _dynamo as dynamo
+    from torch._dynamo.eval_frame import is_dynamo_supported
     from torch._inductor import cpp_builder
     from torch._inductor.exc import InvalidCxxCompiler
     from torch.utils._triton import has_triton
 
-    if not dynamo.is_dynamo_supported():
+    if not is_dynamo_supported():
         raise ZooError(
             "--model.compile: torch.compile does not work with this Python. Leave it out."
         )
