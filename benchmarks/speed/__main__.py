@@ -22,7 +22,7 @@ PARTS = {
 
 #: What `--quick` measures with: minutes instead of most of an hour.
 QUICK = {
-    "batches": 4,
+    "batches": 2,
     "rounds": 3,
     "steps": 20,
     "repetitions": 1,
@@ -43,12 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, value in QUICK.items():
             setattr(options, name, value)
     failed: list[str] = []
-    names = list(PARTS) if options.part == "all" else [options.part]
-    if options.part != "report":
+    names = list(PARTS) if "all" in options.parts else [*options.parts]
+    if "report" in names:
+        names.remove("report")
+    if names:
         machine.require_idle(anyway=options.anyway)
         failed = [name for name in names if not _measure(name, options)]
     records = results.read(options.out)
-    if options.part in ("all", "report"):
+    if {"all", "report"} & set(options.parts):
         page = options.out / "speed.md"
         parts = [results.markdown(records[name]) for name in PARTS if name in records]
         page.write_text("# Speed\n\n" + "\n".join(parts), encoding="utf-8")
@@ -86,7 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("part", choices=[*PARTS, "all", "report"], help="what to measure; report draws and tables")
+    add(
+        "parts",
+        nargs="+",
+        metavar="part",
+        choices=[*PARTS, "all", "report"],
+        help=f"what to measure, in this order: {', '.join(PARTS)}; all; report draws and tables",
+    )
     add("--anyway", action="store_true", help="also on a machine that does something else")
     add("--quick", action="store_true", help="few and short repetitions, in some minutes")
     add("--out", type=Path, default=results.RESULTS, help="folder of the JSON files")
@@ -109,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         "--memory", action=argparse.BooleanOptionalAction, default=True, help="peak memory as well"
     )
     overhead = parser.add_argument_group("overhead")
-    overhead.add_argument("--steps", type=int, default=40, help="of a run")
+    overhead.add_argument("--steps", type=int, default=25, help="of a run")
     overhead.add_argument("--sizes", type=int, nargs="+", default=[2, 32], help="of batches")
     overhead.add_argument("--repetitions", type=int, default=3)
     metrics = parser.add_argument_group("metrics")

@@ -35,6 +35,8 @@ def test_steps_have_equal_losses_in_both_precisions(measure: Measure, tmp_path: 
     for corpus in (f"{name}-sample" for name in names):
         for precision in ("fp32", "bf16"):
             assert {(corpus, precision, "zoo"), (corpus, precision, "transformers")} <= ways
+    for precision in ("fp32", "bf16"):
+        assert ("ner-sample", precision, "zoo, frozen embeddings") in ways
     assert all(min(row["real tokens/s"]) > 0 for row in record["rows"])
     assert all(row["ceiling"] >= 1 for row in record["rows"])
     exact = {name: value for name, value in record["checks"].items() if "fp32" in name}
