@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from benchmarks.speed import machine, picture, results
+from benchmarks.speed.progress import say
 
 #: Where each benchmark is: module and function.
 PARTS = {
@@ -20,7 +22,7 @@ PARTS = {
 
 #: What `--quick` measures with: minutes instead of most of an hour.
 QUICK = {
-    "batches": 4,
+    "batches": 2,
     "rounds": 3,
     "steps": 20,
     "repetitions": 1,
@@ -40,31 +42,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.quick:
         for name, value in QUICK.items():
             setattr(options, name, value)
-    names = list(PARTS) if options.part == "all" else [options.part]
-    if options.part != "report":
+    failed: list[str] = []
+    names = list(PARTS) if "all" in options.parts else [*options.parts]
+    if "report" in names:
+        names.remove("report")
+    if names:
         machine.require_idle(anyway=options.anyway)
-        for name in names:
-            result = _measure(name, options)
-            file = result.write(options.out)
-            print(results.markdown(results.read(options.out)[name]))
-            print(f"written to {file}\n", flush=True)
+        failed = [name for name in names if not _measure(name, options)]
     records = results.read(options.out)
-    if options.part in ("all", "report"):
+    if {"all", "report"} & set(options.parts):
         page = options.out / "speed.md"
         parts = [results.markdown(records[name]) for name in PARTS if name in records]
         page.write_text("# Speed\n\n" + "\n".join(parts), encoding="utf-8")
         drawn = picture.draw(records, options.picture)
         print(f"tables: {page}" + (f", picture: {options.picture}" if drawn else ""))
-    return 0
+    if failed:
+        print(f"Not measured, or not all of it: {', '.join(failed)}.", file=sys.stderr)
+    return 1 if failed else 0
 
 
-def _measure(name: str, options: argparse.Namespace) -> results.Result:
+def _measure(name: str, options: argparse.Namespace) -> bool:
+    """Measure a part and write what was found; whether all of it could be measured."""
     module, function = PARTS[name]
-    measure: Callable[[argparse.Namespace], results.Result] = getattr(
-        import_module(f"benchmarks.speed.{module}"), function
-    )
-    print(f"{name} ...", flush=True)
-    return measure(options)
+    say(f"{name} ...")
+    try:
+        measure: Callable[[argparse.Namespace], results.Result] = getattr(
+            import_module(f"benchmarks.speed.{module}"), function
+        )
+        result = measure(options)
+    except (Exception, SystemExit):
+        # The parts before are written, and those behind are measured yet.
+        traceback.print_exc()
+        return False
+    file = result.write(options.out)
+    print(results.markdown(results.read(options.out)[name]))
+    say(f"written to {file}\n")
+    return not result.errors
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,7 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("part", choices=[*PARTS, "all", "report"], help="what to measure; report draws and tables")
+    add(
+        "parts",
+        nargs="+",
+        metavar="part",
+        choices=[*PARTS, "all", "report"],
+        help=f"what to measure, in this order: {', '.join(PARTS)}; all; report draws and tables",
+    )
     add("--anyway", action="store_true", help="also on a machine that does something else")
     add("--quick", action="store_true", help="few and short repetitions, in some minutes")
     add("--out", type=Path, default=results.RESULTS, help="folder of the JSON files")
@@ -84,12 +103,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--sample", action="store_true", help="the shipped samples, not real corpora")
     add("--rounds", type=int, default=5, help="rounds of steps, padding, metrics, startup")
     steps = parser.add_argument_group("steps, padding")
-    steps.add_argument("--families", nargs="+", default=["ner", "classification", "qa"])
+    steps.add_argument(
+        "--families",
+        nargs="+",
+        default=["ner", "classification", "qa", "summarization", "pretraining"],
+    )
     steps.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
-    steps.add_argument("--batches", type=int, default=6, help="of a round; a third of them for QA")
+    steps.add_argument(
+        "--batches", type=int, default=6, help="of a round; a third of them for long texts"
+    )
     steps.add_argument("--batch_size", type=int, default=32)
+    steps.add_argument(
+        "--memory", action=argparse.BooleanOptionalAction, default=True, help="peak memory as well"
+    )
     overhead = parser.add_argument_group("overhead")
-    overhead.add_argument("--steps", type=int, default=40, help="of a run")
+    overhead.add_argument("--steps", type=int, default=25, help="of a run")
     overhead.add_argument("--sizes", type=int, nargs="+", default=[2, 32], help="of batches")
     overhead.add_argument("--repetitions", type=int, default=3)
     metrics = parser.add_argument_group("metrics")

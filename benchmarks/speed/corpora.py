@@ -1,7 +1,8 @@
 """The texts that training is measured on: real ones where they lie, else the shipped samples.
 
-Real are WNUT-17, Banking77 and the public half of SQuAD 2.0's development questions, from the
-folder that `ZOO_REAL_DATA` names (by default `../shared/data` beside the checkout).
+Real are WNUT-17, Banking77, the public half of SQuAD 2.0's development questions, SciTLDR-A's dev
+and the validation part of WikiText-2, from the folder that `ZOO_REAL_DATA` names (by default
+`../shared/data` beside the checkout).
 """
 
 import os
@@ -14,6 +15,10 @@ from benchmarks.speed.results import ROOT
 from zoo import (
     ClassificationDataModule,
     ClassificationTask,
+    ExtractiveSummarizationDataModule,
+    ExtractiveSummarizationTask,
+    MaskedLMDataModule,
+    MaskedLMTask,
     NERDataModule,
     NERTask,
     QADataModule,
@@ -22,7 +27,13 @@ from zoo import (
 from zoo.data.datamodule import TextDataModule
 from zoo.training.task import FineTuningTask
 
-FAMILIES = ("ner", "classification", "qa")
+FAMILIES = ("ner", "classification", "qa", "summarization", "pretraining")
+
+#: Families of texts ten times as long as the sentences of the others: fewer batches are measured.
+LONG = ("qa", "summarization", "pretraining")
+
+#: Longest block of masked language modelling.
+BLOCK = 128
 
 #: What the example scripts pad every input to.
 FIXED = {"classification": 128, "qa": 384}
@@ -84,11 +95,37 @@ def load(family: str, *, backbone: str, sample: bool = False) -> Corpus:
             "classification-sample", backbone=backbone, max_length=most
         )
         return Corpus("classification-sample", texts, ClassificationTask)
-    train = folder / "qa" / "squad2_half_dev" / "dev-v2.0.json" if folder else None
+    if family == "qa":
+        train = folder / "qa" / "squad2_half_dev" / "dev-v2.0.json" if folder else None
+        if train is not None and train.is_file():
+            questions = QADataModule(train=str(train), backbone=backbone, max_length=FIXED["qa"])
+            return Corpus("SQuAD 2.0, half of dev", questions, QATask)
+        return Corpus("qa-sample", QADataModule("qa-sample", backbone=backbone), QATask)
+    if family == "summarization":
+        return _summaries(folder, backbone)
+    if family == "pretraining":
+        return _plain_text(folder, backbone)
+    raise ValueError(f"{family} is none of {', '.join(FAMILIES)}")
+
+
+def _summaries(folder: Path | None, backbone: str) -> Corpus:
+    train = folder / "summarization" / "scitldr_a" / "dev.jsonl" if folder else None
     if train is not None and train.is_file():
-        questions = QADataModule(train=str(train), backbone=backbone, max_length=FIXED["qa"])
-        return Corpus("SQuAD 2.0, half of dev", questions, QATask)
-    return Corpus("qa-sample", QADataModule("qa-sample", backbone=backbone), QATask)
+        texts = ExtractiveSummarizationDataModule(train=str(train), backbone=backbone)
+        return Corpus("SciTLDR-A, dev", texts, ExtractiveSummarizationTask)
+    texts = ExtractiveSummarizationDataModule("summarization-sample", backbone=backbone)
+    return Corpus("summarization-sample", texts, ExtractiveSummarizationTask)
+
+
+def _plain_text(folder: Path | None, backbone: str) -> Corpus:
+    # Documents by themselves: of several in a block transformers' model would mix up neighbours.
+    options: dict[str, Any] = {"backbone": backbone, "max_length": BLOCK, "pack": False}
+    train = folder / "mlm" / "wikitext2" / "valid.txt" if folder else None
+    if train is not None and train.is_file():
+        return Corpus("WikiText-2", MaskedLMDataModule(train=str(train), **options), MaskedLMTask)
+    return Corpus(
+        "pretraining-sample", MaskedLMDataModule("pretraining-sample", **options), MaskedLMTask
+    )
 
 
 def batches(corpus: Corpus, *, number: int, size: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -96,7 +133,13 @@ def batches(corpus: Corpus, *, number: int, size: int, seed: int = 0) -> list[di
     rows = corpus.data.training_rows()
     chosen = np.random.default_rng(seed).permutation(rows)[: number * size]
     features = corpus.data.features("train")
-    return [
+    found = [
         corpus.data.collate([features[int(row)] for row in chosen[at : at + size]])
         for at in range(0, len(chosen), size)
     ]
+    if issubclass(corpus.task, MaskedLMTask):
+        # The masks that each step of the task chooses again, as a collator would bring them.
+        task = corpus.task(corpus.data.backbone)
+        for batch in found:
+            batch["read"], batch["labels"] = task.ask(batch, 0)
+    return found

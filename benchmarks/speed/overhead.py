@@ -23,6 +23,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from benchmarks.speed import corpora
 from benchmarks.speed.peers import Step, task_loss
+from benchmarks.speed.progress import say
 from benchmarks.speed.results import Goal, Result, environment
 from benchmarks.speed.timing import Spread
 
@@ -43,30 +44,34 @@ def measure(options: argparse.Namespace) -> Result:
     }
     result = Result("overhead", settings)
     for size in options.sizes:
-        ratios, ours, bare, added = [], [], [], []
-        for _ in range(options.repetitions):
-            found = _run(size, options)
-            ours += found["recipe"]
-            bare += found["twin"]
-            added += [
-                a - b for a, b in zip(found["recipe thread"], found["twin thread"], strict=True)
-            ]
-            ratios.append(_over(found["recipe"], found["twin"]))
-        spread = Spread.of(ratios)
-        step = 1000 * float(np.median(bare))
-        result.rows.append(
-            {
-                "batch": size,
-                "ms of a bare step": step,
-                "ms of the recipe's": 1000 * float(np.median(ours)),
-                "recipe over bare": spread,
-                "added ms of the thread's processor time": 1000 * float(np.median(added)),
-            }
-        )
-        if step >= _MS:
-            name = f"recipe over bare loop, steps of {step:.0f} ms"
-            result.goals.append(Goal(name, spread, _MOST, "at most"))
+        with result.part(f"batches of {size}", options.out):
+            _measure(size, options, result)
     return result
+
+
+def _measure(size: int, options: argparse.Namespace, result: Result) -> None:
+    ratios, ours, bare, added = [], [], [], []
+    for number in range(options.repetitions):
+        say(f"overhead: batches of {size}, run {number + 1} of {options.repetitions}")
+        found = _run(size, options)
+        ours += found["recipe"]
+        bare += found["twin"]
+        added += [a - b for a, b in zip(found["recipe thread"], found["twin thread"], strict=True)]
+        ratios.append(_over(found["recipe"], found["twin"]))
+    spread = Spread.of(ratios)
+    step = 1000 * float(np.median(bare))
+    result.rows.append(
+        {
+            "batch": size,
+            "ms of a bare step": step,
+            "ms of the recipe's": 1000 * float(np.median(ours)),
+            "recipe over bare": spread,
+            "added ms of the thread's processor time": 1000 * float(np.median(added)),
+        }
+    )
+    if step >= _MS:
+        name = f"recipe over bare loop, steps of {step:.0f} ms"
+        result.goals.append(Goal(name, spread, _MOST, "at most"))
 
 
 def _over(ours: list[float], bare: list[float]) -> float:

@@ -2,11 +2,10 @@
 
 Both clip gradients at 1 and use PyTorch's fused AdamW, as transformers' Trainer does. Lightning is
 in neither of them: what it adds is measured by `overhead`. The bare loop has the loss that the
-model brings, but for questions: there the task leaves the tokens of the question out of the choice,
-and the loop does the same, so that losses can be compared.
+model brings, but for questions (the task leaves the tokens of the question out of the choice) and
+summaries (it scores sentences): there the loop computes the same by hand.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import backbones
+from zoo.summarization.extractive.dropout import without_attention_dropout
+from zoo.summarization.extractive.targets import listwise_loss
 from zoo.training.optimization import adamw, parameter_groups
 from zoo.training.task import FineTuningTask
 
@@ -26,14 +27,9 @@ Loss = Callable[[Batch], Tensor]
 
 
 def make_task(
-    kind: type[FineTuningTask], *, backbone: str, labels: list[str], packed: bool, seed: int = 0
-) -> FineTuningTask | None:
-    """A task with its model built; None where its family has no packed execution."""
-    options: dict[str, Any] = {}
-    if "packed" in inspect.signature(kind).parameters:
-        options["packed"] = packed
-    elif packed:
-        return None
+    kind: type[FineTuningTask], *, backbone: str, labels: list[str], seed: int = 0, **options: Any
+) -> FineTuningTask:
+    """A task with its model built."""
     torch.manual_seed(seed)  # the head's first weights
     task = kind(backbone, labels=labels, **options)
     task.configure_model()
@@ -57,27 +53,36 @@ def task_loss(task: FineTuningTask) -> Loss:
     return loss
 
 
-def make_peer(task: FineTuningTask, backbone: str) -> nn.Module:
-    """Transformers' own model with the weights of a task."""
+def make_peer(
+    family: str, backbone: str, *, labels: int, weights: Mapping[str, Tensor] | None = None
+) -> nn.Module:
+    """Transformers' own model, with the weights of a task if they are given."""
     import transformers
 
     auto = {
         "ner": transformers.AutoModelForTokenClassification,
         "classification": transformers.AutoModelForSequenceClassification,
         "qa": transformers.AutoModelForQuestionAnswering,
-    }[task.family]
+        "summarization": transformers.AutoModelForTokenClassification,
+        "pretraining": transformers.AutoModelForMaskedLM,
+    }[family]
     folder = backbones.resolve(backbone).location
     with backbones.quiet_transformers():
-        model: nn.Module = auto.from_pretrained(
-            folder, dtype=torch.float32, num_labels=len(task.labels)
-        )
-    model.load_state_dict(task.net.state_dict())
+        model: nn.Module = auto.from_pretrained(folder, dtype=torch.float32, num_labels=labels)
+    if weights is not None:
+        model.load_state_dict(weights)
+    if family == "summarization":
+        without_attention_dropout(model)  # the task's choice; both do the same work
     return model
 
 
 def peer_loss(family: str, model: nn.Module, names: list[str], batch: Batch) -> Tensor:
     """The loss of a padded batch by transformers' model."""
     inputs = {name: batch[name] for name in names if name in batch}
+    if family == "pretraining":
+        inputs["input_ids"] = batch["read"]
+    if family == "summarization":
+        return _of_sentences(model(**inputs).logits, batch)
     if family != "qa":
         loss: Tensor = model(**inputs, labels=batch["labels"]).loss
         return loss
@@ -88,6 +93,15 @@ def peer_loss(family: str, model: nn.Module, names: list[str], batch: Batch) -> 
     start = output.start_logits.float().masked_fill(others, least)
     end = output.end_logits.float().masked_fill(others, least)
     return (F.cross_entropy(start, batch["start"]) + F.cross_entropy(end, batch["end"])) / 2
+
+
+def _of_sentences(logits: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy over each window's sentences, each scored by the mean of its tokens."""
+    most = batch["sentence_mask"].shape[1]
+    # [windows, tokens, sentences]: which tokens are of which sentence.
+    own = F.one_hot(batch["sentence_of"], most + 1)[..., :most].float()
+    sums = torch.einsum("wt,wts->ws", logits[..., 0].float(), own)
+    return listwise_loss(sums / own.sum(dim=1).clamp(min=1), batch)[0]
 
 
 class Step:

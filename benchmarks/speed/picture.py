@@ -1,16 +1,33 @@
 """A picture of what was measured, from the JSON files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+#: Of each way the same everywhere; told apart by colour-blind eyes and in grey (Okabe & Ito 2008).
 _COLOURS = {
-    "zoo": "#2b6cb0",
-    "zoo, not packed": "#90cdf4",
-    "recipe": "#2b6cb0",
-    "recipe, bf16": "#2c5282",
+    "zoo": "#0072B2",
+    "zoo, frozen embeddings": "#009E73",
+    "zoo, not packed": "#56B4E9",
+    "transformers": "#D5D5D5",
 }
-_OTHER = "#a0aec0"
+#: Ways that are a colour's without being named so.
+_ALIKE = {"recipe": "zoo", "recipe, bf16": "zoo"}
+
+#: Inches of a bar, of the space between groups, and around a panel.
+_BAR, _SPACE, _AROUND = 0.19, 0.6, 0.75
+
+
+class Panel(NamedTuple):
+    """A panel: its title, and for each group its label and bars (way, median and quartiles)."""
+
+    title: str
+    groups: dict[str, list[tuple[str, Any]]]
+
+    @property
+    def bars(self) -> float:
+        """Its height in bars."""
+        return sum(len(bars) + _SPACE for bars in self.groups.values())
 
 
 def draw(records: Mapping[str, Mapping[str, Any]], file: Path) -> bool:
@@ -24,44 +41,101 @@ def draw(records: Mapping[str, Mapping[str, Any]], file: Path) -> bool:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.patches import Patch
 
-    panels = _panels(records)
+    panels = list(_panels(records))
     if not panels:
         return False
+    rows = [panels[at : at + 2] for at in range(0, len(panels), 2)]
+    heights = [max(panel.bars for panel in row) * _BAR + _AROUND for row in rows]
     figure, axes = plt.subplots(
-        len(panels), 1, figsize=(8, 0.6 + sum(0.5 + 0.34 * len(rows) for _, rows in panels))
+        len(rows),
+        2,
+        figsize=(10, sum(heights) + 0.7),
+        height_ratios=heights,
+        squeeze=False,
+        layout="constrained",
     )
-    for axis, (title, rows) in zip([axes] if len(panels) == 1 else axes, panels, strict=True):
-        names = [name for name, _ in rows]
-        spreads = [spread for _, spread in rows]
-        middle = [one[0] for one in spreads]
-        ends = [[one[0] - one[1] for one in spreads], [one[2] - one[0] for one in spreads]]
-        places = range(len(rows))
-        colours = [_COLOURS.get(name, _OTHER) for name in names]
-        axis.barh(places, middle, xerr=ends, color=colours, height=0.7, error_kw={"lw": 1})
-        for place, value in zip(places, middle, strict=True):
-            axis.annotate(f" {value:,.0f}", (max(0, value), place), va="bottom", fontsize=8)
-        axis.set_yticks(list(places), names, fontsize=8)
-        axis.invert_yaxis()
-        axis.set_title(title, fontsize=9, loc="left")
-        axis.margins(x=0.12)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(axis="x", labelsize=8)
-    figure.supxlabel("real tokens per second (median and quartiles)", fontsize=9)
-    figure.tight_layout()
+    used: set[str] = set()
+    for number, axis in enumerate(axes.flat):
+        if number < len(panels):
+            used |= _draw(axis, panels[number])
+        else:
+            axis.axis("off")
+    handles = [
+        Patch(facecolor=colour, edgecolor="#333333", linewidth=0.5, label=name)
+        for name, colour in _COLOURS.items()
+        if name in used
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=9)
+    figure.supxlabel("real tokens per second (median, quartiles)", fontsize=9)
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=130, metadata={"Software": None})
+    figure.savefig(file, dpi=120, metadata={"Software": None})
     plt.close(figure)
     return True
 
 
-def _panels(records: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """Title and rows (name, median and quartiles) of each panel."""
-    panels: dict[str, list[tuple[str, Any]]] = {}
-    for name, title in (("steps", "steps"), ("padding", "steps, fixed padding")):
-        for row in records.get(name, {}).get("rows", []):
-            key = f"{row['corpus']}, {row['precision']}: training {title}"
-            panels.setdefault(key, []).append((row["way"], row["real tokens/s"]))
-    for row in records.get("recipe", {}).get("rows", []):
-        panels.setdefault("WNUT-17: whole trainings", []).append((row["way"], row["real tokens/s"]))
-    return list(panels.items())
+def _draw(axis: Any, panel: Panel) -> set[str]:
+    """Draw a panel; the names of its colours."""
+    place, ticks, used = 0.0, {}, set()
+    largest = max(spread[2] for bars in panel.groups.values() for _, spread in bars)
+    for label, bars in panel.groups.items():
+        ticks[place + (len(bars) - 1) / 2] = label
+        for way, (middle, low, high) in bars:
+            name = _ALIKE.get(way, way if way in _COLOURS else "transformers")
+            used.add(name)
+            axis.barh(
+                place,
+                middle,
+                xerr=[[middle - low], [high - middle]],
+                color=_COLOURS[name],
+                edgecolor="#333333",
+                linewidth=0.5,
+                height=0.9,
+                error_kw={"lw": 1, "ecolor": "#333333"},
+            )
+            axis.text(high + 0.015 * largest, place, f"{middle:,.0f}", va="center", fontsize=8)
+            place += 1
+        place += _SPACE
+    axis.set_yticks(list(ticks), list(ticks.values()), fontsize=9)
+    axis.set_ylim(place - _SPACE - 0.4, -0.6)
+    axis.set_xlim(0, 1.16 * largest)
+    axis.set_title(panel.title, fontsize=10, loc="left")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(axis="x", labelsize=8)
+    axis.tick_params(axis="y", length=0)
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.xaxis.set_major_locator(_ticks())
+    return used
+
+
+def _ticks() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(5)
+
+
+def _panels(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Panel]:
+    steps = records.get("steps", {}).get("rows", [])
+    for precision in dict.fromkeys(row["precision"] for row in steps):
+        own = [row for row in steps if row["precision"] == precision]
+        yield Panel(f"Training steps, the same batches, {precision}", _groups(own))
+    padding = records.get("padding", {}).get("rows", [])
+    if padding:
+        yield Panel("Training steps, transformers padded as by its scripts", _groups(padding))
+    trainings = records.get("recipe", {}).get("rows", [])
+    if trainings:
+        bars = {row["way"].replace(", ", ",\n"): row for row in trainings}
+        yield Panel(
+            "Whole trainings on WNUT-17",
+            {label: [(row["way"], row["real tokens/s"])] for label, row in bars.items()},
+        )
+
+
+def _groups(rows: list[Mapping[str, Any]]) -> dict[str, list[tuple[str, Any]]]:
+    """The bars of each corpus."""
+    groups: dict[str, list[tuple[str, Any]]] = {}
+    for row in rows:
+        label = row["corpus"].replace(", ", ",\n")
+        groups.setdefault(label, []).append((row["way"], row["real tokens/s"]))
+    return groups

@@ -14,11 +14,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import corpora
+from benchmarks.speed.progress import say
 from benchmarks.speed.results import Goal, Result, environment
 from benchmarks.speed.timing import Spread, ratios, turns
 
@@ -40,16 +41,29 @@ def measure(options: argparse.Namespace) -> Result:
         for name in ("backbone", "epochs", "seeds", "max_examples", "learning_rate", "ways", "ours")
     }
     result = Result("recipe", settings)
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in options.ways}
+    found: dict[str, dict[int, dict[str, float]]] = {way: {} for way in options.ways}
     with tempfile.TemporaryDirectory() as name:
         tokens = options.epochs * _encoded(_data(options, Path(name)), options.backbone)
     for number, seed in enumerate(options.seeds):
         for way in turns(options.ways, number):
-            found[way].append(train(way, seed, options))
-            said = found[way][-1]
-            print(f"{way}, seed {seed}: {said['fit_seconds']:.0f} s, test F1 {said['test_f1']:.3f}")
-    best = BF16 if BF16 in options.ways else OURS
-    for way, runs in found.items():
+            with result.part(f"{way}, seed {seed}", options.out):
+                found[way][seed] = said = train(way, seed, options)
+                say(f"{way}, seed {seed}: {said['fit_seconds']:.0f} s, F1 {said['test_f1']:.3f}")
+                _tell(found, tokens, result)
+    return result
+
+
+def _tell(
+    found: Mapping[str, Mapping[int, Mapping[str, float]]], tokens: int, result: Result
+) -> None:
+    """Rows and goals of the trainings that are done; pairs are of seeds that both ways have."""
+    result.rows.clear()
+    result.goals.clear()
+    best = BF16 if BF16 in found else OURS
+    for way, by_seed in found.items():
+        runs = list(by_seed.values())
+        if not runs:
+            continue
         row: dict[str, Any] = {
             "way": way,
             "seconds": Spread.of([one["fit_seconds"] for one in runs]),
@@ -59,20 +73,22 @@ def measure(options: argparse.Namespace) -> Result:
             "peak memory, GiB": max(one["peak_memory_gib"] for one in runs),
         }
         for ours in (OURS, BF16):
-            if ours in found and way not in (OURS, BF16):
-                pairs = list(zip(found[ours], runs, strict=True))
-                row[f"{ours} takes"] = ratios(
-                    *([one["fit_seconds"] for one in of] for of in (found[ours], runs))
-                )
-                for split in ("dev", "test"):
-                    differences = [a[f"{split}_f1"] - b[f"{split}_f1"] for a, b in pairs]
-                    row[f"{split} F1, {ours} minus it"] = interval(differences)
+            pairs = [
+                (own, by_seed[seed]) for seed, own in found.get(ours, {}).items() if seed in by_seed
+            ]
+            if not pairs or way in (OURS, BF16):
+                continue
+            taken = ratios(
+                *zip(*[(a["fit_seconds"], b["fit_seconds"]) for a, b in pairs], strict=True)
+            )
+            row[f"{ours} takes"] = taken
+            for split in ("dev", "test"):
+                differences = [a[f"{split}_f1"] - b[f"{split}_f1"] for a, b in pairs]
+                row[f"{split} F1, {ours} minus it"] = interval(differences)
+            if ours == best and way in _GOALS:
+                name = f"time of the {best} over {way}"
+                result.goals.append(Goal(name, taken, _GOALS[way], "at most"))
         result.rows.append(row)
-    for way, most in _GOALS.items():
-        if way in found and best in found:
-            taken = ratios(*([one["fit_seconds"] for one in found[of]] for of in (best, way)))
-            result.goals.append(Goal(f"time of the {best} over {way}", taken, most, "at most"))
-    return result
 
 
 def interval(differences: Sequence[float]) -> str:

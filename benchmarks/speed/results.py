@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +50,9 @@ class Result:
         rows: One for each thing measured.
         goals: Which of the figures have a goal.
         checks: Differences between ways that must do the same: name and largest difference.
+        errors: What could not be measured, and why.
+        notes: What to know of the figures.
+        before: The machine as it was at the beginning.
     """
 
     benchmark: str
@@ -55,7 +60,24 @@ class Result:
     rows: list[dict[str, Any]] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
     checks: dict[str, float] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
     before: dict[str, Any] = field(default_factory=machine.describe)
+
+    @contextmanager
+    def part(self, name: str, folder: Path) -> Iterator[None]:
+        """Something to measure: what is known by then is written, and errors end nothing else.
+
+        Args:
+            name: What, for the error.
+            folder: Where the record is written.
+        """
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            self.errors.append(f"{name}: {type(error).__name__}: {str(error)[:300]}")
+        self.write(folder)
 
     def write(self, folder: Path) -> Path:
         """Write the JSON file; the file."""
@@ -69,6 +91,8 @@ class Result:
             "rows": self.rows,
             "goals": [{**asdict(goal), "met": goal.met} for goal in self.goals],
             "checks": self.checks,
+            "errors": self.errors,
+            "notes": list(self.notes),
         }
         file = folder / f"speed_{self.benchmark}.json"
         file.write_text(json.dumps(record, indent=1, default=_plain) + "\n", encoding="utf-8")
@@ -112,6 +136,9 @@ def markdown(record: Mapping[str, Any]) -> str:
     if record["checks"]:
         checks = (f"{name} {value:.2g}" for name, value in record["checks"].items())
         parts.append(f"Largest differences: {'; '.join(checks)}.")
+    if record.get("notes"):
+        parts.append(" ".join(record["notes"]))
+    parts += [f"**Not measured:** {error}" for error in record.get("errors", [])]
     return "\n\n".join(parts) + "\n"
 
 

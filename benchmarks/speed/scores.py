@@ -15,6 +15,7 @@ import torch
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
+from benchmarks.speed.progress import say
 from benchmarks.speed.results import Goal, Result
 from benchmarks.speed.timing import Spread, in_turns, ratios
 from zoo.ner.encoding import bio_labels
@@ -31,8 +32,10 @@ def measure(options: argparse.Namespace) -> Result:
     """Compare both metrics with their oracles."""
     settings = {"tokens": options.tokens, "summaries": options.summaries, "rounds": options.rounds}
     result = Result("metrics", settings)
-    _entities(options, result)
-    _rouge(options, result)
+    for name, compare in (("entities", _entities), ("ROUGE", _rouge)):
+        say(f"metrics: {name}")
+        with result.part(name, options.out):
+            compare(options, result)
     return result
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from benchmarks.speed.progress import say
 from benchmarks.speed.results import Goal, Result, environment
 from benchmarks.speed.timing import Spread, ratios, turns
 
@@ -36,6 +37,7 @@ def measure(options: argparse.Namespace) -> Result:
     for name in COMMANDS:
         run(COMMANDS[name])  # fills the caches of files and of compiled modules
     for number in range(options.rounds):
+        say(f"startup: round {number + 1} of {options.rounds}")
         for name in turns(list(COMMANDS), number):
             seconds, processor = run(COMMANDS[name])
             wall[name].append(seconds)

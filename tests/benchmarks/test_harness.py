@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.speed import machine, results
+from benchmarks.speed import __main__ as speed
+from benchmarks.speed import machine, picture, results
 from benchmarks.speed.recipe import interval
 from benchmarks.speed.results import Goal, Result
 from benchmarks.speed.scores import made_tags
-from benchmarks.speed.steps import _widened
+from benchmarks.speed.steps import widened
 from benchmarks.speed.timing import Spread, in_turns, ratios, turns
 
 
@@ -93,7 +94,7 @@ def test_rows_are_filled_up_to_a_fixed_length() -> None:
         "start": torch.tensor([1]),
         "tokens": 2,
     }
-    wide = _widened(batch, 4, 9)
+    wide = widened(batch, 4, 9)
     assert wide["input_ids"].tolist() == [[4, 5, 9, 9]]
     assert wide["labels"].tolist() == [[1, 2, -100, -100]]
     assert wide["attention_mask"].tolist() == [[1, 1, 0, 0]]
@@ -110,3 +111,55 @@ def test_made_tags_have_as_many_tokens_as_asked_for_and_some_are_wrong() -> None
     assert 20 < len(entities) < 200
     assert any(a != b for a, b in entities)
     assert any(a == b for a, b in entities)
+
+
+def test_what_cannot_be_measured_is_said_and_the_rest_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = Result("steps", {})
+    for name, error in (("a", None), ("b", ValueError("no weights")), ("c", SystemExit("off"))):
+        with result.part(name, tmp_path):
+            if error is not None:
+                raise error
+            result.rows.append({"way": name})
+        assert len(results.read(tmp_path)["steps"]["errors"]) == len(result.errors)
+    record = results.read(tmp_path)["steps"]
+    assert record["rows"] == [{"way": "a"}]
+    assert record["errors"] == ["b: ValueError: no weights", "c: SystemExit: off"]
+    assert "**Not measured:** b: ValueError: no weights" in results.markdown(record)
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_part_that_fails_does_not_lose_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(options: object) -> Result:
+        raise RuntimeError("no such model")
+
+    def find(options: object) -> Result:
+        return Result("metrics", {}, rows=[{"way": "a"}])
+
+    monkeypatch.setattr("benchmarks.speed.startup.measure", fail)
+    monkeypatch.setattr("benchmarks.speed.scores.measure", find)
+    parts = {"startup": ("startup", "measure"), "metrics": ("scores", "measure")}
+    monkeypatch.setattr(speed, "PARTS", parts)
+    flags = ["--anyway", f"--out={tmp_path}", f"--picture={tmp_path / 'speed.png'}"]
+    assert speed.main(["all", *flags]) == 1
+    assert set(results.read(tmp_path)) == {"metrics"}
+    assert "startup" in capsys.readouterr().err.splitlines()[-1]
+    assert "| a |" in (tmp_path / "speed.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(speed, "PARTS", {"metrics": parts["metrics"]})
+    assert speed.main(["all", *flags]) == 0
+
+
+def test_the_picture_has_a_panel_for_each_precision_and_one_for_trainings() -> None:
+    steps = [
+        {"corpus": "a", "precision": precision, "way": way, "real tokens/s": [2.0, 1.0, 3.0]}
+        for precision in ("fp32", "bf16")
+        for way in ("zoo", "transformers")
+    ]
+    trainings = [{"way": "recipe, bf16", "real tokens/s": [2.0, 1.0, 3.0]}]
+    panels = list(picture._panels({"steps": {"rows": steps}, "recipe": {"rows": trainings}}))
+    assert [len(panel.groups) for panel in panels] == [1, 1, 1]
+    assert [way for way, _ in panels[0].groups["a"]] == ["zoo", "transformers"]
+    assert not list(picture._panels({"startup": {"rows": [{"command": "python"}]}}))

@@ -29,11 +29,14 @@ def measure(tiny: Callable[[str], Path], tmp_path: Path) -> Measure:
 
 
 def test_steps_have_equal_losses_in_both_precisions(measure: Measure, tmp_path: Path) -> None:
-    record = measure("steps", "--batches=2", "--batch_size=4", "--rounds=2")
+    record = measure("steps", "--batches=2", "--batch_size=4", "--rounds=1", "--no-memory")
     ways = {(row["corpus"], row["precision"], row["way"]) for row in record["rows"]}
-    for corpus in ("ner-sample", "classification-sample", "qa-sample"):
+    names = ("ner", "classification", "qa", "summarization", "pretraining")
+    for corpus in (f"{name}-sample" for name in names):
         for precision in ("fp32", "bf16"):
             assert {(corpus, precision, "zoo"), (corpus, precision, "transformers")} <= ways
+    for precision in ("fp32", "bf16"):
+        assert ("ner-sample", precision, "zoo, frozen embeddings") in ways
     assert all(min(row["real tokens/s"]) > 0 for row in record["rows"])
     assert all(row["ceiling"] >= 1 for row in record["rows"])
     exact = {name: value for name, value in record["checks"].items() if "fp32" in name}
@@ -44,9 +47,18 @@ def test_steps_have_equal_losses_in_both_precisions(measure: Measure, tmp_path: 
     assert "qa-sample" in (tmp_path / "out" / "speed.md").read_text(encoding="utf-8")
 
 
+def test_each_way_has_a_peak_of_its_own(measure: Measure) -> None:
+    flags = ("--families", "ner", "--precisions", "fp32", "--batches=2", "--rounds=1")
+    record = measure("steps", *flags, "--batch_size=64")
+    peaks = {row["way"]: row["peak memory, GiB"] for row in record["rows"]}
+    # The weights, their gradients and the optimizer's two moments: 4 x 4 bytes of each.
+    assert all(0.0005 < peak < 2 for peak in peaks.values())
+
+
 def test_padding_to_a_fixed_length_has_the_same_losses(measure: Measure) -> None:
     flags = ("--families", "classification", "--precisions", "fp32", "--batches=2")
-    record = measure("padding", *flags, "--batch_size=4", "--rounds=1")
+    few = ("--batch_size=4", "--rounds=1", "--no-memory")
+    record = measure("padding", *flags, *few)
     assert [row["way"] for row in record["rows"]] == ["zoo", "transformers, fixed"]
     losses = [value for name, value in record["checks"].items() if name.endswith("loss")]
     assert len(losses) == 1

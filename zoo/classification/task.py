@@ -61,6 +61,8 @@ class ClassificationTask(FineTuningTask):
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
             factor (0.5), patience (1, validations) and floor (0.01).
+        compile: Whether training compiles the model's blocks (`torch.compile`) as it begins.
+        freeze_embeddings: Whether the embeddings of words and positions are left as they are.
         class_weights: `balanced` weighs texts so that all labels of train count alike; with
             several labels, so that texts with a label and without it do.
         label_smoothing: Share of the target that is spread over all labels, from 0 to below 1.
@@ -88,6 +90,8 @@ class ClassificationTask(FineTuningTask):
         adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
+        compile: bool = False,  # noqa: A002  as the flag is called
+        freeze_embeddings: bool = False,
         class_weights: Literal["none", "balanced"] = "none",
         label_smoothing: float = 0.0,
         max_length: int | None = None,
@@ -105,6 +109,8 @@ class ClassificationTask(FineTuningTask):
             adaptation=adaptation,
             layer_decay=layer_decay,
             schedule_options=schedule_options,
+            compile=compile,
+            freeze_embeddings=freeze_embeddings,
         )
         self.save_hyperparameters()
         self.mode = mode

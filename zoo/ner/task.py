@@ -62,6 +62,8 @@ class NERTask(FineTuningTask):
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
             factor (0.5), patience (1, validations) and floor (0.01).
+        compile: Whether training compiles the model's blocks (`torch.compile`) as it begins.
+        freeze_embeddings: Whether the embeddings of words and positions are left as they are.
         max_length: Longest window in tokens in `predict`; if None the backbone's own (at most
             512), or what an exported model was trained with.
         stride: Overlap of windows in tokens in `predict`; if None 64, or what an exported model
@@ -86,6 +88,8 @@ class NERTask(FineTuningTask):
         adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
+        compile: bool = False,  # noqa: A002  as the flag is called
+        freeze_embeddings: bool = False,
         max_length: int | None = None,
         stride: int | None = None,
     ):
@@ -101,6 +105,8 @@ class NERTask(FineTuningTask):
             adaptation=adaptation,
             layer_decay=layer_decay,
             schedule_options=schedule_options,
+            compile=compile,
+            freeze_embeddings=freeze_embeddings,
         )
         self.save_hyperparameters()
         _check_labels(labels)

@@ -45,6 +45,8 @@ class CausalLMTask(LanguageModelTask):
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
             factor (0.5), patience (1, validations) and floor (0.01).
+        compile: Whether training compiles the model's blocks (`torch.compile`) as it begins.
+        freeze_embeddings: Whether the embeddings of words and positions are left as they are.
         tokenizer_folder: Folder of a tokenizer that takes the place of the backbone's, from scratch
             (`data.tokenizer_folder`).
     """
@@ -65,6 +67,8 @@ class CausalLMTask(LanguageModelTask):
         adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
+        compile: bool = False,  # noqa: A002  as the flag is called
+        freeze_embeddings: bool = False,
         tokenizer_folder: str | None = None,
     ):
         super().__init__(
@@ -79,6 +83,8 @@ class CausalLMTask(LanguageModelTask):
             adaptation=adaptation,
             layer_decay=layer_decay,
             schedule_options=schedule_options,
+            compile=compile,
+            freeze_embeddings=freeze_embeddings,
         )
         labels = self.labels
         self.save_hyperparameters()

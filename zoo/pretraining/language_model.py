@@ -67,6 +67,11 @@ class LanguageModelTask(FineTuningTask):
                 f"--model.from_scratch {from_scratch} draws all weights anew, of which "
                 f"--model.adaptation {kind} would train few: leave one of the two out."
             )
+        if from_scratch is not None and self.freeze_embeddings:
+            raise ZooError(
+                f"--model.from_scratch {from_scratch} draws embeddings at random, and "
+                "--model.freeze_embeddings would leave them so: leave one of the two out."
+            )
         self.from_scratch = from_scratch
         self.unigrams_first = unigrams_first
         self.metrics = torch.nn.ModuleDict({"val": MaskedLMScores(), "test": MaskedLMScores()})

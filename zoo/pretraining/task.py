@@ -55,6 +55,8 @@ class MaskedLMTask(LanguageModelTask):
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
             factor (0.5), patience (1, validations) and floor (0.01).
+        compile: Whether training compiles the model's blocks (`torch.compile`) as it begins.
+        freeze_embeddings: Whether the embeddings of words and positions are left as they are.
         mask_share: Share of tokens (or words) that training asks for, above 0 and below 1.
         whole_words: Whether all tokens of a word are chosen together in training.
         spans: Whether training chooses spans of 1 to 10 whole words, each of which is masked,
@@ -83,6 +85,8 @@ class MaskedLMTask(LanguageModelTask):
         adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
+        compile: bool = False,  # noqa: A002  as the flag is called
+        freeze_embeddings: bool = False,
         mask_share: float = 0.15,
         whole_words: bool = False,
         spans: bool = False,
@@ -102,6 +106,8 @@ class MaskedLMTask(LanguageModelTask):
             adaptation=adaptation,
             layer_decay=layer_decay,
             schedule_options=schedule_options,
+            compile=compile,
+            freeze_embeddings=freeze_embeddings,
         )
         self.save_hyperparameters()
         if not 0 < mask_share < 1:

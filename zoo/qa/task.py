@@ -79,6 +79,8 @@ class QATask(FineTuningTask):
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
             factor (0.5), patience (1, validations) and floor (0.01).
+        compile: Whether training compiles the model's blocks (`torch.compile`) as it begins.
+        freeze_embeddings: Whether the embeddings of words and positions are left as they are.
         max_answer_length: Longest answer in tokens; if None 30, or what an exported model was
             made with.
         n_best: Best answers that are kept of each window and of each question.
@@ -107,6 +109,8 @@ class QATask(FineTuningTask):
         adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
+        compile: bool = False,  # noqa: A002  as the flag is called
+        freeze_embeddings: bool = False,
         max_answer_length: int | None = None,
         n_best: int = 20,
         max_length: int | None = None,
@@ -125,6 +129,8 @@ class QATask(FineTuningTask):
             adaptation=adaptation,
             layer_decay=layer_decay,
             schedule_options=schedule_options,
+            compile=compile,
+            freeze_embeddings=freeze_embeddings,
         )
         self.save_hyperparameters()
         if labels != ["start", "end"]:

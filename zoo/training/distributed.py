@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from lightning import LightningModule
 
 from zoo import backbones
-from zoo.errors import RunError
+from zoo.errors import RunError, ZooError
+from zoo.training.compiling import compile_blocks
 from zoo.training.sharding import (
     is_sharded,
     load_shards,
@@ -36,6 +37,8 @@ class DistributedTask(LightningModule):
     backbone: str
     labels: list[str]
     model: "PreTrainedModel | None"
+    #: Whether training compiles the model.
+    compiles: bool = False
 
     def __init_subclass__(cls, **options: Any):
         """Leave out the steps of batches that count for nothing, under any strategy."""
@@ -70,6 +73,26 @@ class DistributedTask(LightningModule):
             lambda weights: self._made(labels, weights=weights, adapt=adapt),
             weights=weights,
             blocks=lambda model: backbones.block_classes(self.backbone, model),
+        )
+
+    def compile_model(self) -> None:
+        """Compile the model that is to be trained, if asked to; before a strategy wraps it.
+
+        Raises:
+            ZooError: It cannot be, here or under this strategy.
+        """
+        if not self.compiles or self.model is None:
+            return
+        if self.in_step:
+            raise ZooError(
+                "--model.compile is not for --trainer.strategy fsdp2: leave it out, or use "
+                "--trainer.strategy ddp."
+            )
+        strategy = self._trainer.strategy if self._trainer is not None else None
+        compile_blocks(
+            self.model,
+            backbones.block_classes(self.backbone, self.model),
+            gpu=strategy is not None and strategy.root_device.type == "cuda",
         )
 
     @classmethod

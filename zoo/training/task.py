@@ -50,6 +50,8 @@ class FineTuningTask(AdaptedTask):
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
             factor (0.5), patience (1, validations) and floor (0.01).
+        compile: Whether training compiles the model's blocks (`torch.compile`) as it begins.
+        freeze_embeddings: Whether the embeddings of words and positions are left as they are.
     """
 
     family: ClassVar[str]
@@ -69,6 +71,8 @@ class FineTuningTask(AdaptedTask):
         adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
+        compile: bool = False,  # noqa: A002  as the flag is called
+        freeze_embeddings: bool = False,
     ):
         super().__init__(
             learning_rate=learning_rate,
@@ -82,6 +86,9 @@ class FineTuningTask(AdaptedTask):
         self.backbone = backbone
         self.packed = packed
         self.adaptation = Adaptation.of(adaptation)
+        self.freeze_embeddings = freeze_embeddings
+        self.check_frozen()
+        self.compiles = compile
         self.labels = list(labels)
         self.losses = torch.nn.ModuleDict(
             # A loss that is no number must show; "disable" would not weigh the batches.
@@ -130,12 +137,14 @@ class FineTuningTask(AdaptedTask):
         if self.model is not None and self._no_weights is None:
             if not evaluating:
                 self.adapt_again()
+                self.compile_model()
             return
         self._no_weights = None  # an evaluation that was refused leaves nothing to fit from
         if evaluating:
             self._build_to_evaluate()
         else:
             self.model = self._new_model(weights=True)
+            self.compile_model()
 
     def use_encoder(self, encoder: "PreTrainedModel", *, copy: bool = False) -> Self:
         """Build the model on an encoder that is in memory already, with a new head.

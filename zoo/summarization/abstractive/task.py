@@ -63,6 +63,7 @@ class SummarizationTask(SummaryTask):
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
             factor (0.5), patience (1, validations) and floor (0.01).
+        freeze_embeddings: Whether the embeddings of words and positions are left as they are.
         label_smoothing: Share of each target's probability that is spread over all tokens.
         generation: Settings for writing that go before the backbone's own, such as
             `{num_beams: 4, max_new_tokens: 64}`; all are in
@@ -89,6 +90,7 @@ class SummarizationTask(SummaryTask):
         adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
+        freeze_embeddings: bool = False,
         label_smoothing: float = 0.1,
         generation: dict[str, Any] | None = None,
         tie_weights: bool = False,
@@ -108,6 +110,7 @@ class SummarizationTask(SummaryTask):
             adaptation=adaptation,
             layer_decay=layer_decay,
             schedule_options=schedule_options,
+            freeze_embeddings=freeze_embeddings,
         )
         self.save_hyperparameters()
         if labels != ["summary"]:

@@ -74,6 +74,8 @@ class ExtractiveSummarizationTask(SummaryTask):
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
             factor (0.5), patience (1, validations) and floor (0.01).
+        compile: Whether training compiles the model's blocks (`torch.compile`) as it begins.
+        freeze_embeddings: Whether the embeddings of words and positions are left as they are.
         max_sentences: Most sentences of a summary.
         max_words: Most words of a summary, if limited; a sentence that goes beyond is passed over.
         block_trigrams: Whether a sentence is passed over that shares three words in a row with one
@@ -100,6 +102,8 @@ class ExtractiveSummarizationTask(SummaryTask):
         adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
+        compile: bool = False,  # noqa: A002  as the flag is called
+        freeze_embeddings: bool = False,
         max_sentences: int = 3,
         max_words: int | None = None,
         block_trigrams: bool = True,
@@ -119,6 +123,8 @@ class ExtractiveSummarizationTask(SummaryTask):
             adaptation=adaptation,
             layer_decay=layer_decay,
             schedule_options=schedule_options,
+            compile=compile,
+            freeze_embeddings=freeze_embeddings,
         )
         self.save_hyperparameters()
         if labels != ["summary"]:

@@ -56,6 +56,24 @@ def head_of(model: "PreTrainedModel", *, backbone: str) -> list[nn.Parameter]:
     return found
 
 
+def freeze_embeddings(model: "PreTrainedModel", *, backbone: str) -> None:
+    """Freeze the tables that a model looks tokens, positions and types up in.
+
+    Those inside of blocks, such as T5's of distances, are trained; so is a norm behind a table. A
+    head that shares the table of words is frozen with it.
+    """
+    classes = backbones.block_classes(backbone, model)
+    inside = {
+        id(part)
+        for block in model.modules()
+        if type(block).__name__ in classes
+        for part in block.modules()
+    }
+    for module in model.modules():
+        if isinstance(module, nn.Embedding) and id(module) not in inside:
+            module.requires_grad_(False)
+
+
 def biases_of(model: "PreTrainedModel", *, backbone: str) -> list[nn.Parameter]:
     """The bias vectors of a model, those of norms among them.
 
@@ -115,6 +133,7 @@ def stages_open(step: int, *, stages: int, total: float, by: float) -> int:
 __all__ = [
     "biases_of",
     "body_parts",
+    "freeze_embeddings",
     "head_of",
     "stages",
     "stages_open",

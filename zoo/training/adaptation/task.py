@@ -61,6 +61,7 @@ class AdaptedTask(OptimizedTask):
     """A task that may train less than all of its model; the base of all tasks builds on it."""
 
     adaptation: Adaptation
+    freeze_embeddings: bool = False
     _adapted: Adapted | None = None
     _base: str | None = None
 
@@ -101,14 +102,32 @@ class AdaptedTask(OptimizedTask):
         Raises:
             ZooError: It is shared out among processes.
         """
-        if self._adapted is not None or self.adaptation.kind == "full" or self.model is None:
+        whole = self.adaptation.kind == "full" and not self.freeze_embeddings
+        if self._adapted is not None or whole or self.model is None:
             return
         if is_sharded(self.model):
             raise ZooError(
-                f"--model.adaptation {self.adaptation.kind} cannot begin on a model that was "
+                f"{self._asked_for} cannot begin on a model that was "
                 "evaluated under --trainer.strategy fsdp2: make the task anew to fit it."
             )
         self.model = self._adapt(self.model)
+
+    @property
+    def _asked_for(self) -> str:
+        kind = self.adaptation.kind
+        return "--model.freeze_embeddings" if kind == "full" else f"--model.adaptation {kind}"
+
+    def check_frozen(self) -> None:
+        """Refuse to freeze embeddings where nothing else would.
+
+        Raises:
+            ZooError: The adaptation freezes them already.
+        """
+        if self.freeze_embeddings and self.adaptation.is_partial:
+            raise ZooError(
+                "--model.freeze_embeddings is for --model.adaptation full or gradual: "
+                f"{self.adaptation.kind} leaves all of the embeddings as they are. Leave it out."
+            )
 
     def _adapt(self, model: "PreTrainedModel") -> "PreTrainedModel":
         """Freeze, and put in, what the adaptation says; the model is changed in place."""
@@ -116,6 +135,8 @@ class AdaptedTask(OptimizedTask):
         own = [id(tensor) for tensor in model.state_dict(keep_vars=True).values()]
         named = dict(model.named_parameters())
         done = Adapted()
+        if self.freeze_embeddings:
+            freezing.freeze_embeddings(model, backbone=self.backbone)
         if kind == "gradual":
             done.stages = freezing.stages(model, backbone=self.backbone)
         elif kind != "full":
