@@ -1,6 +1,7 @@
 """The sentence objective: its loss against transformers' own, what is learned, what is exported."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ def _task(data: MaskedLMDataModule, **options: Any) -> MaskedLMTask:
     return MaskedLMTask(data.backbone, sentence_pairs=data.sentence_pairs, **options)
 
 
+def _pretraining_model(config: Any) -> Any:
+    config = deepcopy(config)
+    config.num_labels = 2
+    return AutoModelForPreTraining.from_config(config).eval()
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(
     ("architecture", "objective"), [("bert", "next"), ("bert", "order"), ("albert", "order")]
@@ -81,7 +88,7 @@ def test_the_loss_is_that_of_transformers_pretraining_model(
     loss: Any = task.training_step(batch, 3)
     ((read, right),) = made
 
-    theirs: Any = AutoModelForPreTraining.from_config(task.net.config).eval()
+    theirs: Any = _pretraining_model(task.net.config)
     state = task.net.state_dict()
     body, name = {"bert": ("bert", "label"), "albert": ("albert", "order_label")}[architecture]
     pooler, output = {
@@ -116,7 +123,7 @@ def test_every_architecture_judges_pairs_and_never_masks_special_tokens(
 ) -> None:
     data = _data(corpus, tiny(architecture))
     task = _task(data, mask_share=0.5)
-    fit = trainer(max_steps=2, max_epochs=-1, log_every_n_steps=1)
+    fit = trainer(limit_train_batches=2, log_every_n_steps=1)
     fit.fit(task, data)
     names = {f"val/{name}" for name in ("loss", "sentence_loss", "sentence_accuracy")}
     names |= {f"train/{name}" for name in ("masked_loss", "sentence_loss", "sentence_accuracy")}
@@ -133,28 +140,20 @@ def test_every_architecture_judges_pairs_and_never_masks_special_tokens(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["next", "order"])
-def test_what_tells_pairs_is_learned(
-    objective: Any, tiny: Tiny, tmp_path: Path, trainer: MakeTrainer
+def test_segments_of_other_documents_are_learned_to_be_told(
+    tiny: Tiny, tmp_path: Path, trainer: MakeTrainer
 ) -> None:
-    # In `next` documents of one name each; in `order` a first half that is always alike.
-    lines = [
-        " ".join([_NAMES[at % 2]] * 12)
-        if objective == "next"
-        else " ".join(["ada"] * 6 + ["fox"] * 6)
-        for at in range(64)
-    ]
+    # Documents of one name each.
+    lines = [" ".join([_NAMES[at % 2]] * 12) for at in range(64)]
     path = tmp_path / "clear.txt"
     path.write_text("\n".join(lines), encoding="utf-8")
-    data = _data(str(path), tiny("bert"), sentence_pairs=objective, seed=1)
+    data = _data(str(path), tiny("bert"), seed=1)
     torch.manual_seed(1)
     task = _task(data, learning_rate=3e-3, mask_share=0.05)
-    fit = trainer(max_epochs=30, limit_val_batches=0)
-    fit.fit(task, data)
-    scores = fit.validate(task, data, verbose=False)[0]
-    # Half of the partners in `next` are of the same name, which nobody can tell: 0.75.
-    expected = 0.75 if objective == "next" else 1.0
-    assert scores["val/sentence_accuracy"] > expected - 0.12
+    trainer(max_epochs=30, limit_val_batches=0).fit(task, data)
+    scores = trainer().validate(task, data, verbose=False)[0]
+    # Half of the partners have the same name, which nobody can tell: 0.75 can be reached.
+    assert scores["val/sentence_accuracy"] > 0.65
 
 
 def test_the_scores_are_those_of_all_pairs_counted_by_hand(
@@ -164,10 +163,10 @@ def test_the_scores_are_those_of_all_pairs_counted_by_hand(
     task = _task(data)
     run = trainer(max_steps=1, max_epochs=-1, limit_val_batches=0)
     run.fit(task, data)
-    (found,) = run.test(task, data, verbose=False)
+    (found,) = trainer().test(task, data, verbose=False)
     nats, right = [], []
     head = task.net.get_submodule(HEAD)
-    with torch.no_grad():
+    with torch.no_grad(), task.evaluating():
         for batch in data.test_dataloader():
             inputs = {
                 name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")
@@ -198,11 +197,11 @@ def test_the_exported_model_is_a_plain_one_with_the_head_beside(
     task = _task(data, learning_rate=1e-3)
     fit = trainer(max_steps=3, max_epochs=-1, limit_val_batches=0)
     fit.fit(task, data)
-    (scores,) = fit.validate(task, data, verbose=False)
+    (scores,) = trainer().validate(task, data, verbose=False)
     folder = tmp_path / "run" / "model"
     export_model(task, folder, metadata={})
     # The task still has it.
-    assert fit.validate(task, data, verbose=False)[0] == scores
+    assert trainer().validate(task, data, verbose=False)[0] == scores
     names = load_file(folder / "model.safetensors")
     assert not [name for name in names if HEAD in name]
     plain, known = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True)
@@ -221,7 +220,7 @@ def test_the_exported_model_is_a_plain_one_with_the_head_beside(
     (found,) = trainer().validate(_task(on), on, verbose=False)
     assert found == pytest.approx(scores, abs=1e-6)
     other = _data(corpus, folder, sentence_pairs="order")
-    with pytest.raises(RunError, match="no trained head for --data.sentence_pairs order"):
+    with pytest.raises(RunError, match=r"no trained head for --data\.sentence_pairs order"):
         trainer().validate(_task(other), other, verbose=False)
     (folder / FILE).unlink()
     with pytest.raises(RunError, match="or give --ckpt_path"):
@@ -236,7 +235,7 @@ def test_a_checkpoint_brings_the_head_and_is_of_its_objective(
     task = _task(data, adaptation="lora", learning_rate=1e-2)
     fit.fit(task, data)
     fit.save_checkpoint(tmp_path / "x.ckpt")
-    (scores,) = fit.validate(task, data, verbose=False)
+    (scores,) = trainer().validate(task, data, verbose=False)
     again = trainer()
     path = str(tmp_path / "x.ckpt")
     found = again.validate(
@@ -245,7 +244,7 @@ def test_a_checkpoint_brings_the_head_and_is_of_its_objective(
     assert found == pytest.approx(scores, abs=1e-6)
     for wrong in (None, "order"):
         other = _data(corpus, tiny("bert"), sentence_pairs=wrong)
-        with pytest.raises(RunError, match="was trained with --data.sentence_pairs next"):
+        with pytest.raises(RunError, match=r"was trained with --data\.sentence_pairs next"):
             trainer().validate(_task(other), other, ckpt_path=path, weights_only=True)
 
 

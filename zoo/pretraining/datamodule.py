@@ -11,14 +11,14 @@ from torch import Tensor
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from zoo import backbones
-from zoo.data.batching import LengthGroupedSampler, padded
+from zoo.data.batching import LengthGroupedSampler
 from zoo.data.cache import cached, digest_of_file
 from zoo.data.datamodule import HELD_OUT, HELD_OUT_SEED, TextDataModule
 from zoo.data.frames import Frame
 from zoo.data.sources import Sources, Split, find_sources
 from zoo.data.tables import Rows, write_table
 from zoo.errors import DataError, ZooError, check_at_least
-from zoo.pretraining.blocks import piece_numbers
+from zoo.pretraining.batches import collate, collate_pairs
 from zoo.pretraining.encoding import (
     NO_WORD,
     Document,
@@ -30,13 +30,12 @@ from zoo.pretraining.encoding import (
     pack,
 )
 from zoo.pretraining.pairs import (
-    TRUE,
     Objective,
     PairRows,
     PairSampler,
+    frame_of_pairs,
     one_document,
     pair_rows,
-    types_of,
 )
 from zoo.pretraining.reading import TextDocument, find_files, read_documents
 from zoo.pretraining.unigrams import unigram_scores
@@ -272,13 +271,9 @@ class MaskedLMDataModule(TextDataModule):
                 f"The tokenizer of {self.backbone} has no mask token, so masked language modelling "
                 "needs another backbone."
             )
-        frame = Frame.of(self.tokenizer, pairs=self.sentence_pairs is not None)
-        if self.sentence_pairs is not None and not all(frame.parts[:2]):
-            raise DataError(
-                f"The tokenizer of {self.backbone} puts no special tokens before and between two "
-                "texts, which --data.sentence_pairs needs: leave it out, or give another backbone."
-            )
-        return frame
+        if self.sentence_pairs is not None:
+            return frame_of_pairs(self.tokenizer, backbone=self.backbone)
+        return Frame.of(self.tokenizer, pairs=False)
 
     def encode(self, examples: Sequence[Mapping[str, Any]]) -> Iterable[list[dict[str, Any]]]:
         """The blocks that end in each document: the others of its tokens are in a later one.
@@ -343,19 +338,16 @@ class MaskedLMDataModule(TextDataModule):
         )
 
     def train_dataloader(self) -> StatefulDataLoader:
-        """Shuffled batches of near-equal lengths; resumes in the middle of an epoch."""
-        for split in self.splits() if self.sentence_pairs == "next" else ():
-            self.check_documents(split)
-        return super().train_dataloader()
-
-    def check_documents(self, split: Split) -> None:
-        """Refuse a split of one document, which has no segment of another.
+        """Shuffled batches of near-equal lengths; resumes in the middle of an epoch.
 
         Raises:
-            DataError: It is one.
+            DataError: `next`, and a split has no segment of another document.
         """
-        if len(self.examples(split)) < 2:
-            raise one_document(split)
+        if self.sentence_pairs == "next":
+            for split, table in self.splits().items():
+                if len(table) < 2:
+                    raise one_document(split)
+        return super().train_dataloader()
 
     def training_sampler(self, max_tokens: int | None) -> LengthGroupedSampler:
         """What chooses training batches; pairs are told the epoch."""
@@ -409,38 +401,3 @@ class MaskedLMDataModule(TextDataModule):
     def predict_example(self) -> tuple[str, str]:
         """A text with a mask to pipe in."""
         return f"They met in {self.tokenizer.mask_token}.", ""
-
-
-def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict[str, Any]:
-    """A padded batch from blocks.
-
-    Returns:
-        `input_ids`, `attention_mask`, `pieces` (the piece that a token is of, from 1), `words`
-        (`NO_WORD` at special tokens and padding) and `sizes`, int64 `[blocks, longest]`; `example`
-        and `part`, lists with one entry a block.
-    """
-    return {
-        "input_ids": padded([row["input_ids"] for row in features], fill=pad_token_id),
-        "attention_mask": padded([[1] * len(row["input_ids"]) for row in features], fill=0),
-        "pieces": piece_numbers([row["pieces"] for row in features]),
-        "words": padded([row["words"] for row in features], fill=NO_WORD),
-        "sizes": padded([row["sizes"] for row in features], fill=0),
-        "example": [row["example"] for row in features],
-        "part": [row["part"] for row in features],
-    }
-
-
-def collate_pairs(features: Sequence[Mapping[str, Any]], *, frame: Frame) -> dict[str, Any]:
-    """What a batch of pairs has beside or in place of that of blocks.
-
-    Returns:
-        `pieces`, all of one piece; `token_type_ids`, int64 `[pairs, longest]`; `sentence_labels`,
-        int64 `[pairs]`: 0 of pairs that stand so in their document, 1 of others.
-    """
-    return {
-        "pieces": piece_numbers([[sum(row["pieces"])] for row in features]),
-        "token_type_ids": padded([types_of(row, frame) for row in features], fill=0),
-        "sentence_labels": torch.tensor(
-            [row.get("sentence_label", TRUE) for row in features], dtype=torch.long
-        ),
-    }

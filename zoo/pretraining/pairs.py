@@ -71,6 +71,21 @@ def one_document(split: str = "some") -> DataError:
     )
 
 
+def frame_of_pairs(tokenizer: Any, *, backbone: str) -> Frame:
+    """The special tokens around two texts.
+
+    Raises:
+        DataError: The tokenizer puts none before them, or none between.
+    """
+    frame = Frame.of(tokenizer, pairs=True)
+    if not all(frame.parts[:2]):
+        raise DataError(
+            f"The tokenizer of {backbone} puts no special tokens before and between two texts, "
+            "which --data.sentence_pairs needs: leave it out, or give another backbone."
+        )
+    return frame
+
+
 def cut(document: Document, room: int) -> Iterator[tuple[int, int, int]]:
     """Where a document is cut into pairs of segments: begin, middle and end of each pair.
 
@@ -117,7 +132,7 @@ def pair_rows(
         max_length: Longest row, special tokens included.
     """
     for document in documents:
-        rows = []
+        rows: list[Row] = []
         for begin, middle, end in cut(document, max_length - frame.size):
             first, second = (
                 Document(*(column[piece] for column in document))
@@ -279,6 +294,7 @@ __all__ = [
     "PairRows",
     "PairSampler",
     "cut",
+    "frame_of_pairs",
     "joined",
     "one_document",
     "pair_rows",
