@@ -355,6 +355,10 @@ class TextDataModule(LightningDataModule):
         # Of a million rows, half the memory of int64.
         return np.asarray(lengths, dtype=np.int32)
 
+    def longest(self, split: Split) -> int:
+        """Tokens of the longest input of a split, special tokens included."""
+        return int(self._lengths(split).max(initial=0))
+
     def train_dataloader(self) -> StatefulDataLoader:
         """Shuffled batches of near-equal lengths; resumes in the middle of an epoch."""
         sampler = self.training_sampler(self.max_tokens)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
@@ -256,9 +257,8 @@ class MaskedLMDataModule(TextDataModule):
     @property
     def encoding_key(self) -> dict[str, Any]:
         """Settings that change what is encoded from the same documents."""
-        if self.sentence_pairs is not None:
-            return {"pairs": "of segments"}
-        return {"pack": self.pack, "blocks": "of pieces"}
+        blocks = {"pack": self.pack, "blocks": "of pieces"}
+        return blocks if self.sentence_pairs is None else {"pairs": "of segments"}
 
     def find_frame(self) -> Frame:
         """The special tokens around each piece, or around two segments.
@@ -289,11 +289,9 @@ class MaskedLMDataModule(TextDataModule):
             )
         # Of a few texts at a time, as tokens in Python are fifty times their bytes.
         texts = [example["text"] for example in examples]
-        documents = (
-            document
-            for some in in_batches(texts, characters=CHARACTERS)
-            for document in encode_documents(some, tokenizer=self.tokenizer)
-        )
+        batches = in_batches(texts, characters=CHARACTERS)
+        encoded = (encode_documents(some, tokenizer=self.tokenizer) for some in batches)
+        documents = chain.from_iterable(encoded)
         if self.sentence_pairs is not None:
             return pair_rows(documents, frame=frame, max_length=self.max_length)
         return self._blocks(documents, len(texts), frame)
@@ -316,10 +314,10 @@ class MaskedLMDataModule(TextDataModule):
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """A batch to learn from: the task masks it, with chance that begins at `seed`."""
         pad = int(self.tokenizer.pad_token_id or 0)
-        batch = collate(features, pad_token_id=pad)
+        batch = {**collate(features, pad_token_id=pad), "seed": self.seed}
         if self.sentence_pairs is not None:
             batch |= collate_pairs(features, frame=self.find_frame())
-        return {**batch, "seed": self.seed}
+        return batch
 
     def rows(self, split: Split) -> Rows:
         """What gives the batch of some rows; of pairs half are made false ones.
@@ -343,10 +341,9 @@ class MaskedLMDataModule(TextDataModule):
         Raises:
             DataError: `next`, and a split has no segment of another document.
         """
-        if self.sentence_pairs == "next":
-            for split, table in self.splits().items():
-                if len(table) < 2:
-                    raise one_document(split)
+        few = [split for split, table in self.splits().items() if len(table) < 2]
+        if few and self.sentence_pairs == "next":
+            raise one_document(few[0])
         return super().train_dataloader()
 
     def training_sampler(self, max_tokens: int | None) -> LengthGroupedSampler:

@@ -1,14 +1,20 @@
 """Adaptations with two processes: as with one, or refused before anything is trained."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
+from lightning import Callback, Trainer
 
-from tests.training.distributed_runs import train
+from tests.training.adaptation.conftest import FAMILIES
+from tests.training.adaptation.test_families import HEADS
+from tests.training.distributed_runs import make_data, make_task, make_trainer, train, whole
 from tests.training.workers import together
+from zoo.errors import ZooError
+from zoo.training.adaptation import Kind
 from zoo.training.sharding import read_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -98,10 +104,99 @@ def test_what_needs_whole_weights_is_refused_before_training(
         assert "use --trainer.strategy ddp" in sentence
 
 
+#: Every kind with one family, and one kind with every family.
+JOBS = [
+    *((kind, "ner") for kind in get_args(Kind)),
+    *(("lora", family) for family in FAMILIES if family != "ner"),
+    *(("prompt", family) for family in ("qa", "abstractive", "pretraining")),
+    ("head", "abstractive"),
+]
+#: What is refused under any strategy, and what where weights are shared out, with what is said.
+NEVER = {
+    ("prompt", "pretraining"): "a block of language modelling may hold several",
+    ("head", "abstractive"): "no new one to train alone",
+}
+NOT_SHARED = {
+    (kind, "ner"): f"--model.adaptation {kind} needs whole weights in each process"
+    for kind in ("gradual", "adalora")
+}
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_kinds_and_families_are_trained_by_two_processes_or_refused_before(
+    strategy: str, tiny: Tiny, options_of: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    backbones = {
+        family: str(tiny("bart" if family == "abstractive" else "bert")) for family in FAMILIES
+    }
+    files = {family: options_of(family) for family in FAMILIES}
+    first, second = together(2, adapt_all, tmp_path / "out", strategy, JOBS, backbones, files)
+    refused = NEVER | (NOT_SHARED if strategy == "fsdp2" else {})
+    assert [job for job in JOBS if isinstance(first[job], str)] == [
+        job for job in JOBS if job in refused
+    ]
+    for job in JOBS:
+        found, other = first[job], second[job]
+        if job in refused:
+            assert refused[job] in found
+            assert refused[job] in other
+            continue
+        kind, family = job
+        assert found["step"] == 2
+        # Both have the same weights, and these have learned where they should.
+        assert found["sums"] == other["sums"]
+        changed = {
+            name for name, before in found["before"].items() if before != found["sums"][name]
+        }
+        assert changed
+        if kind not in ("full", "gradual", "bitfit"):
+            own = re.compile(rf"{HEADS[family]}|.*(lora_|ia3_|prompt\.)")
+            assert {name for name in changed if not own.match(name)} == set()
+
+
+def adapt_all(
+    strategy: str,
+    jobs: list[tuple[str, str]],
+    backbones: dict[str, str],
+    files: dict[str, dict[str, Any]],
+) -> dict[tuple[str, str], Any]:
+    """What two steps of each job did to the weights in this process, or why it did not begin."""
+    return {job: _adapt(strategy, *job, backbones[job[1]], files[job[1]]) for job in jobs}
+
+
+class _Before(Callback):
+    """Sums of all weights before and after the training."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.before = _sums(pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self.after = _sums(pl_module)
+
+
+def _sums(task: Any) -> dict[str, float]:
+    return {
+        name: float(whole(own).detach().double().abs().sum())
+        for name, own in task.net.named_parameters()
+    }
+
+
+def _adapt(strategy: str, kind: str, family: str, backbone: str, files: dict[str, Any]) -> Any:
+    torch.manual_seed(0)
+    watch = _Before()
+    try:
+        data = make_data(family, backbone=backbone, **files)
+        task = make_task(family, backbone, data, adaptation=kind, learning_rate=1e-2, warmup=0.0)
+        fit = {"max_steps": 2, "max_epochs": -1, "limit_val_batches": 0}
+        trainer = make_trainer(2, strategy, watch, **fit)
+        trainer.fit(task, data)
+    except ZooError as error:
+        return str(error)
+    return {"before": watch.before, "sums": watch.after, "step": trainer.global_step}
+
+
 def refuse(backbone: str, data: dict[str, Any], kind: str) -> str:
     """What a training with two processes says that should not begin."""
-    from tests.training.distributed_runs import make_data, make_task, make_trainer
-
     module = make_data("ner", backbone=backbone, **data)
     task = make_task("ner", backbone, module, adaptation=kind)
     try:
