@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
 
 from tests.conftest import ARCHITECTURES
+from tests.training.distributed_runs import make_trainer, whole
+from tests.training.workers import together
 from zoo.errors import RunError, ZooError
 from zoo.pretraining.datamodule import MaskedLMDataModule
 from zoo.pretraining.encoding import IGNORED, corrupt
@@ -255,3 +257,36 @@ def test_task_and_data_must_agree(tiny: Tiny, corpus: str, trainer: MakeTrainer)
     plain = _data(corpus, tiny("bert"), sentence_pairs=None)
     with pytest.raises(ZooError, match="must have the same sentence_pairs"):
         trainer(max_steps=1).fit(MaskedLMTask(data.backbone, sentence_pairs="next"), plain)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_processes_count_every_pair_once_and_train_one_head(
+    strategy: str, tiny: Tiny, corpus: str, tmp_path: Path, trainer: MakeTrainer
+) -> None:
+    data = _data(corpus, tiny("bert"))
+    task = _task(data, learning_rate=1e-3)
+    trainer(max_steps=3, max_epochs=-1, limit_val_batches=0).fit(task, data)
+    folder = tmp_path / "model"
+    export_model(task, folder, metadata={})
+    (alone,) = trainer().validate(task, data, verbose=False)
+    first, second = together(
+        2, evaluate_and_fit, tmp_path / "out", strategy, corpus, str(folder), timeout=400
+    )
+    for key in ("val/loss", "val/sentence_loss", "val/sentence_accuracy"):
+        assert first["scores"][key] == pytest.approx(alone[key], rel=1e-5)
+    before = task.net.get_submodule(HEAD).state_dict()
+    for name, weight in first["head"].items():
+        assert torch.equal(weight, second["head"][name])
+        assert not torch.equal(weight, before[name])
+
+
+def evaluate_and_fit(strategy: str, corpus: str, folder: str) -> dict[str, Any]:
+    """Scores of an exported model in one of two processes, and its head after some steps."""
+    data = _data(corpus, folder, batch_size=5)
+    (scores,) = make_trainer(2, strategy).validate(_task(data), data, verbose=False)
+    task = _task(data, learning_rate=1e-2, warmup=0.0)
+    fit = {"max_steps": 2, "max_epochs": -1, "limit_val_batches": 0}
+    make_trainer(2, strategy, **fit).fit(task, data)
+    head = task.net.get_submodule(HEAD).named_parameters()
+    return {"scores": scores, "head": {name: whole(own).detach() for name, own in head}}

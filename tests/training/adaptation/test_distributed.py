@@ -104,8 +104,8 @@ def test_what_needs_whole_weights_is_refused_before_training(
         assert "use --trainer.strategy ddp" in sentence
 
 
-#: Every kind with one family and one kind with every family under both strategies; the others, which
-#: take as long again, under every second.
+#: Every kind with one family and one kind with every family under both strategies; the others,
+#: which take as long again, under one of them.
 JOBS = {
     strategy: [
         (kind, family)
