@@ -244,3 +244,15 @@ def test_what_cannot_work_is_refused_in_a_sentence(corpus: str, tiny: Tiny, tmp_
     _data(str(one), tiny("bert"), sentence_pairs="order").train_dataloader()
     with pytest.raises(DataError, match="4 tokens leave no room beside 3 special ones"):
         _data(corpus, tiny("bert"), max_length=4).train_dataloader()
+
+
+@pytest.mark.slow
+def test_processes_that_prepare_batches_know_the_epoch(corpus: str, tiny: Tiny) -> None:
+    found = []
+    for workers in (0, 2):
+        loader: Any = _data(corpus, tiny("bert"), num_workers=workers).train_dataloader()
+        loader.sampler.set_epoch(2)
+        found.append([batch["input_ids"].tolist() for batch in loader])
+    assert found[0] == found[1]
+    fresh: Any = _data(corpus, tiny("bert")).train_dataloader()
+    assert [batch["input_ids"].tolist() for batch in fresh] != found[0]

@@ -10,6 +10,7 @@ import torch
 from zoo import NERDataModule, NERTask
 from zoo.backbones import load_model, positions_of
 from zoo.errors import ZooError
+from zoo.training.adaptation import Adaptation
 from zoo.training.adaptation.prompts import insert
 
 
@@ -51,7 +52,7 @@ def test_texts_that_leave_a_prompt_no_room_are_refused_before_training(
     def fit(max_length: int, tokens: int, **files: Any) -> Any:
         options: Any = {**given, **files, "max_length": max_length, "stride": 8}
         data = NERDataModule(backbone=backbone, **options)
-        adaptation = {"kind": "prompt", "virtual_tokens": tokens}
+        adaptation = Adaptation(kind="prompt", virtual_tokens=tokens)
         task = NERTask(backbone, labels=data.labels, adaptation=adaptation)
         run = trainer(max_steps=1, max_epochs=-1, limit_val_batches=0)
         run.fit(task, data)
