@@ -194,8 +194,8 @@ class PairRows(Rows):
 
     Coin and partner depend on seed, epoch and row alone, whatever else is in the batch. A false
     pair is never longer than the true one. In `next` its second segment is the end of a second
-    segment of another document, no longer than what it takes the place of: it begins and ends as
-    true ones do, and so do its length and its ends not tell it.
+    segment of another document, no longer than what it takes the place of. So it begins within a
+    text and ends as true ones do, and neither that nor its length gives it away.
 
     Args:
         table: True pairs, those of a document behind each other.
