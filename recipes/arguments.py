@@ -19,7 +19,7 @@ _LINKED = {
     name: target
     for argument, target in (("backbone", "--model.backbone"), ("seed", "--seed_everything"))
     for name in (f"--data.{argument}", f"--data.init_args.{argument}")
-}
+} | {f"--model.{name}sentence_pairs": "--data.sentence_pairs" for name in ("", "init_args.")}
 
 
 def with_config(recipe: Recipe, overrides: Sequence[str]) -> list[str]:

@@ -168,6 +168,9 @@ class RecipeCLI(LightningCLI):
         parser.link_arguments(
             "data.tokenizer_folder", "model.init_args.tokenizer_folder", apply_on="instantiate"
         )
+        parser.link_arguments(
+            "data.sentence_pairs", "model.init_args.sentence_pairs", apply_on="instantiate"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning that arguments came from Python."""
@@ -251,6 +254,8 @@ class RecipeCLI(LightningCLI):
                 model.adaptation = as_settings(parameters.get("adaptation", "full"))
             if "mode" in parameters:
                 data.mode = parameters["mode"]
+            if parameters.get("sentence_pairs") is not None:
+                data.sentence_pairs = parameters["sentence_pairs"]
             if parameters.get("tokenizer_folder") is not None:
                 data.new_tokenizer = parameters["tokenizer_folder"]
                 model.from_scratch = parameters["from_scratch"]

@@ -37,6 +37,7 @@ _HIDDEN = {
     ("data", "backbone"),
     ("data", "seed"),
     ("model", "labels"),
+    ("model", "sentence_pairs"),
     ("model", "tokenizer_folder"),
 }
 

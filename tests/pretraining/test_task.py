@@ -109,8 +109,9 @@ def test_each_epoch_and_each_batch_has_masks_of_its_own(
     assert seen == [(5, epoch, batch, 0) for epoch in range(2) for batch in range(3)]
 
 
+@pytest.mark.parametrize("pairs", [None, "next"])
 def test_a_training_that_is_resumed_in_an_epoch_ends_with_the_same_weights(
-    tiny: Tiny, corpus: str, tmp_path: Path, trainer: MakeTrainer
+    pairs: Any, tiny: Tiny, corpus: str, tmp_path: Path, trainer: MakeTrainer
 ) -> None:
     folder = tmp_path / "calm"
     shutil.copytree(tiny("bert"), folder)
@@ -120,14 +121,15 @@ def test_a_training_that_is_resumed_in_an_epoch_ends_with_the_same_weights(
 
     class Save(Callback):
         def on_train_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
-            if trainer.global_step == 5:  # of 6 steps an epoch
+            if trainer.global_step == 5:  # of 6 steps an epoch, of 12 with pairs
                 trainer.save_checkpoint(tmp_path / "half.ckpt")
 
     def fit(checkpoint: str | None = None) -> dict[str, torch.Tensor]:
         torch.manual_seed(3)  # the head is new
-        task = MaskedLMTask(str(folder), learning_rate=1e-3)
+        task = MaskedLMTask(str(folder), learning_rate=1e-3, sentence_pairs=pairs)
         run = trainer(max_epochs=3, limit_val_batches=0, callbacks=[Save()])
-        run.fit(task, _data(corpus, folder), ckpt_path=checkpoint, weights_only=True)
+        data = _data(corpus, folder, sentence_pairs=pairs)
+        run.fit(task, data, ckpt_path=checkpoint, weights_only=True)
         state: dict[str, torch.Tensor] = task.state_dict()
         return state
 

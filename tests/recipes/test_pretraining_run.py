@@ -230,3 +230,41 @@ def test_two_processes_test_every_block_once_with_the_scores_of_one(flags: list[
 def test_every_shipped_recipe_runs_through_the_command_line(name: str, flags: list[str]) -> None:
     assert main([name, *flags, "--trainer.max_epochs=1"]) == 0
     assert "test/loss" in metrics_of("run")
+
+
+@pytest.mark.slow
+def test_a_sentence_objective_is_one_flag_through_fit_test_resume_and_export(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = "--data.sentence_pairs=next"
+    begin = [*flags, "--data.dataset=pretraining-sample", "--data.max_length=64", pairs]
+    begin += ["--trainer.limit_train_batches=8", "--trainer.limit_val_batches=4"]
+    begin.append("--trainer.limit_test_batches=6")
+    assert main(["pretraining", *begin]) == 0
+    metrics = metrics_of("run")
+    for key in ("loss", "sentence_loss", "sentence_accuracy"):
+        assert {f"val/{key}", f"test/{key}"} <= metrics.keys()
+    assert metrics["test/perplexity"] == pytest.approx(2.718281828 ** metrics["test/loss"])
+    assert "baseline/unigram/loss" in metrics
+    config = json.loads(Path("run/model/config.json").read_text(encoding="utf-8"))
+    assert config["architectures"] == ["BertForMaskedLM"]
+    test = ["--data.max_length=64", "--data.batch_size=8", "--trainer.limit_test_batches=6"]
+    test.append("--trainer.logger=false")
+    best = "--ckpt_path=run/checkpoints/best.ckpt"
+    # The checkpoint says its objective, and a model's folder has its head beside.
+    for name, given in (("a", [best]), ("b", ["--model.backbone=run/model", pairs])):
+        assert main(["pretraining", "test", *given, *test, f"--run_dir={name}"]) == 0
+        for key in ("test/loss", "test/sentence_loss", "test/sentence_accuracy"):
+            assert metrics_of(name)[key] == pytest.approx(metrics[key], abs=1e-6)
+    assert main(["pretraining", "--resume=run", "--trainer.max_epochs=3"]) == 0
+    history = Path("run/history.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sum("val/sentence_loss" in line for line in history) == 3
+    capsys.readouterr()
+    assert main(["pretraining/causal", *begin, "--run_dir=c"]) == 2
+    assert "--data.sentence_pairs next is for masked language models" in capsys.readouterr().err
+    assert main(["pretraining", *begin, "--model.sentence_pairs=next", "--run_dir=d"]) == 2
+    assert (
+        "--model.sentence_pairs follows --data.sentence_pairs: set that" in capsys.readouterr().err
+    )
+    assert main(["pretraining", *begin, "--distill.teacher=run", "--run_dir=e"]) == 2
+    assert "has no part in distillation" in capsys.readouterr().err

@@ -157,6 +157,10 @@ class TextDataModule(LightningDataModule):
         """What makes batches of a split: `collate`, unless evaluation needs more than training."""
         return self.collate
 
+    def rows(self, split: Split) -> Rows:
+        """What gives the batch of some rows of a split."""
+        return Rows(self.features(split), self.collate_of(split))
+
     @property
     def report_tables(self) -> Mapping[str, Any]:
         """Tables on the data for the report (`zoo.tracking.report.Table`), by key."""
@@ -351,6 +355,10 @@ class TextDataModule(LightningDataModule):
         # Of a million rows, half the memory of int64.
         return np.asarray(lengths, dtype=np.int32)
 
+    def longest(self, split: Split) -> int:
+        """Tokens of the longest input of a split, special tokens included."""
+        return int(self._lengths(split).max(initial=0))
+
     def train_dataloader(self) -> StatefulDataLoader:
         """Shuffled batches of near-equal lengths; resumes in the middle of an epoch."""
         sampler = self.training_sampler(self.max_tokens)
@@ -412,7 +420,7 @@ class TextDataModule(LightningDataModule):
 
     def _loader(self, split: Split, sampler: Any) -> StatefulDataLoader:
         return StatefulDataLoader(
-            Rows(self.features(split), self.collate_of(split)),
+            self.rows(split),
             sampler=sampler,
             batch_size=None,  # the sampler yields whole batches
             num_workers=self.num_workers,

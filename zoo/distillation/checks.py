@@ -34,6 +34,11 @@ def check_match(student: Any, teacher: Any) -> list[int] | None:
             f"The teacher in {teacher.backbone} has the mode {modes[1]} and the student "
             f"{modes[0]}: give --data.mode {modes[1]}, or another teacher."
         )
+    if getattr(student, "sentence_pairs", None) is not None:
+        raise ZooError(
+            f"--data.sentence_pairs {student.sentence_pairs} has no part in distillation, whose "
+            "teacher is asked for tokens alone: leave one of the two out."
+        )
     _check_tokenizers(student, teacher)
     return _order(student.labels, teacher.known_labels, teacher.backbone)
 

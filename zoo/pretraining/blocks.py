@@ -1,6 +1,6 @@
 """Blocks of several pieces of text, none of which sees another."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,7 @@ def inputs_of(
     Args:
         net: A model of transformers.
         batch: `input_ids`, `attention_mask` and `pieces`, int64 `[blocks, longest]`; without
-            `pieces` each block is one.
+            `pieces` each block is one. Where all are, `token_type_ids` are read too.
         as_rows: Whether each piece becomes a row for any model.
 
     Returns:
@@ -86,7 +86,9 @@ def inputs_of(
     rows = torch.arange(len(ids), device=ids.device)[:, None].expand_as(ids)
     columns = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     if pieces is None or not bool((pieces > 1).any()):
-        return {"input_ids": ids, "attention_mask": mask}, torch.stack([rows, columns])
+        types = {name: batch[name] for name in ("token_type_ids",) if name in batch}
+        inputs = {"input_ids": ids, "attention_mask": mask, **types}
+        return inputs, torch.stack([rows, columns])
     places = positions(pieces)
     kind, implementation = net.config.model_type, net.config._attn_implementation
     if kind in _BEGINS and implementation in ("sdpa", "eager") and not as_rows:
@@ -112,7 +114,12 @@ def inputs_of(
 
 
 def logits_at(
-    net: "PreTrainedModel", batch: Mapping[str, Any], asked: Tensor, *, packed: bool = False
+    net: "PreTrainedModel",
+    batch: Mapping[str, Any],
+    asked: Tensor,
+    *,
+    packed: bool = False,
+    first: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
     """Logits of some tokens: the head, often half of the work, is spared the others.
 
@@ -121,6 +128,8 @@ def logits_at(
         batch: As `inputs_of` takes it.
         asked: Which tokens, bool `[blocks, longest]`.
         packed: Whether pieces go through the model behind each other, without padding.
+        first: Is given the body's output at the first token of each block, `[blocks, width]`,
+            within the model's own pass: where weights are shared out, they are whole there.
 
     Returns:
         float `[asked tokens, vocabulary]`, in the order of the blocks.
@@ -129,7 +138,7 @@ def logits_at(
         return logits_of(net, batch)[asked]
     packed = packed and can_pack(net)
     inputs, where = inputs_of(net, batch, as_rows=packed)
-    with _only(net, where[:, asked]):
+    with _only(net, where[:, asked], where[:, :, 0], first):
         output: Any = packed_forward(net, inputs, repad_body=True) if packed else net(**inputs)
     logits: Tensor = output.logits
     return logits.squeeze(0)
@@ -146,10 +155,17 @@ def logits_of(net: "PreTrainedModel", batch: Mapping[str, Any]) -> Tensor:
 
 
 @contextmanager
-def _only(net: "PreTrainedModel", where: Tensor) -> Iterator[None]:
-    """Let the head see the body's output at these rows and columns alone."""
+def _only(
+    net: "PreTrainedModel",
+    where: Tensor,
+    begins: Tensor,
+    first: Callable[[Tensor], None] | None,
+) -> Iterator[None]:
+    """Let the head see the body's output at some rows and columns alone, and `first` at others."""
 
     def chosen(module: torch.nn.Module, given: Any, output: Any) -> Any:
+        if first is not None:
+            first(output["last_hidden_state"][begins[0], begins[1]])
         rows, columns = where
         output["last_hidden_state"] = output["last_hidden_state"][rows, columns][None]
         return output

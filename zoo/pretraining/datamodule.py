@@ -2,30 +2,41 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import torch
 from datasets import Features, List, Value
 from torch import Tensor
+from torchdata.stateful_dataloader import StatefulDataLoader
 
 from zoo import backbones
-from zoo.data.batching import padded
+from zoo.data.batching import LengthGroupedSampler
 from zoo.data.cache import cached, digest_of_file
 from zoo.data.datamodule import HELD_OUT, HELD_OUT_SEED, TextDataModule
 from zoo.data.frames import Frame
 from zoo.data.sources import Sources, Split, find_sources
-from zoo.data.tables import write_table
+from zoo.data.tables import Rows, write_table
 from zoo.errors import DataError, ZooError, check_at_least
-from zoo.pretraining.blocks import piece_numbers
+from zoo.pretraining.batches import collate, collate_pairs
 from zoo.pretraining.encoding import (
     NO_WORD,
+    Document,
     block_row,
     encode_documents,
     in_batches,
     masked_rows,
     ordinary_ids,
     pack,
+)
+from zoo.pretraining.pairs import (
+    Objective,
+    PairRows,
+    PairSampler,
+    frame_of_pairs,
+    one_document,
+    pair_rows,
 )
 from zoo.pretraining.reading import TextDocument, find_files, read_documents
 from zoo.pretraining.unigrams import unigram_scores
@@ -62,6 +73,11 @@ class MaskedLMDataModule(TextDataModule):
         max_length: Longest block in tokens; the backbone's own (at most 512) if None.
         pack: Whether a block goes on with the next document where one ends; else each document
             begins a block. Documents in one block never see each other.
+        sentence_pairs: Give pairs of segments in place of blocks, for the sentence objective:
+            `next` (is the second the one that follows, or of another document, as BERT was
+            trained), or `order` (are the two swapped, as ALBERT was). Each pair is a row of its
+            own with the tokenizer's special tokens for two texts, so `pack` is without effect:
+            beside other documents none would have a first token to be judged by.
         new_tokenizer: Train a tokenizer on train in place of the backbone's, for a model from
             scratch: `wordpiece` (as BERT's) or `bpe` (of bytes, as RoBERTa's); or a folder of one.
         vocabulary: Tokens of a new tokenizer, special ones included.
@@ -107,6 +123,7 @@ class MaskedLMDataModule(TextDataModule):
         backbone: str = "minilm-l6",
         max_length: int | None = None,
         pack: bool = True,
+        sentence_pairs: Objective | None = None,
         new_tokenizer: str | None = None,
         vocabulary: int = 8000,
         lowercase: bool = False,
@@ -135,7 +152,14 @@ class MaskedLMDataModule(TextDataModule):
         }
         if labels not in (None, LABELS):
             raise ZooError(f"The labels of masked language modelling are {LABELS}, not {labels}.")
+        if sentence_pairs is not None and self.head != "masked-lm":
+            raise ZooError(
+                f"--data.sentence_pairs {sentence_pairs} is for masked language models, whose first"
+                " token sees both segments (--model MaskedLMTask --data MaskedLMDataModule): leave "
+                "it out."
+            )
         self.pack = pack
+        self.sentence_pairs = sentence_pairs
         self.new_tokenizer = new_tokenizer
         self.vocabulary = vocabulary
         self.lowercase = lowercase
@@ -233,19 +257,22 @@ class MaskedLMDataModule(TextDataModule):
     @property
     def encoding_key(self) -> dict[str, Any]:
         """Settings that change what is encoded from the same documents."""
-        return {"pack": self.pack, "blocks": "of pieces"}
+        blocks = {"pack": self.pack, "blocks": "of pieces"}
+        return blocks if self.sentence_pairs is None else {"pairs": "of segments"}
 
     def find_frame(self) -> Frame:
-        """The special tokens around each piece.
+        """The special tokens around each piece, or around two segments.
 
         Raises:
-            DataError: The tokenizer has no mask.
+            DataError: The tokenizer has no mask, or puts nothing between two texts.
         """
         if self.tokenizer.mask_token_id is None:
             raise DataError(
                 f"The tokenizer of {self.backbone} has no mask token, so masked language modelling "
                 "needs another backbone."
             )
+        if self.sentence_pairs is not None:
+            return frame_of_pairs(self.tokenizer, backbone=self.backbone)
         return Frame.of(self.tokenizer, pairs=False)
 
     def encode(self, examples: Sequence[Mapping[str, Any]]) -> Iterable[list[dict[str, Any]]]:
@@ -255,20 +282,23 @@ class MaskedLMDataModule(TextDataModule):
             DataError: Blocks are too short for a token, or the tokenizer has no mask.
         """
         frame = self.find_frame()
-        if self.max_length <= frame.size:
+        if self.max_length - frame.size < (1 if self.sentence_pairs is None else 2):
             raise DataError(
                 f"--data.max_length: {self.max_length} tokens leave no room beside {frame.size} "
                 "special ones."
             )
-        return self._blocks([example["text"] for example in examples], frame)
+        # Of a few texts at a time, as tokens in Python are fifty times their bytes.
+        texts = [example["text"] for example in examples]
+        batches = in_batches(texts, characters=CHARACTERS)
+        encoded = (encode_documents(some, tokenizer=self.tokenizer) for some in batches)
+        documents = chain.from_iterable(encoded)
+        if self.sentence_pairs is not None:
+            return pair_rows(documents, frame=frame, max_length=self.max_length)
+        return self._blocks(documents, len(texts), frame)
 
-    def _blocks(self, texts: Sequence[str], frame: Frame) -> Iterator[list[dict[str, Any]]]:
-        """Of a few texts at a time, as tokens in Python are fifty times their bytes."""
-        documents = (
-            document
-            for some in in_batches(texts, characters=CHARACTERS)
-            for document in encode_documents(some, tokenizer=self.tokenizer)
-        )
+    def _blocks(
+        self, documents: Iterable[Document], count: int, frame: Frame
+    ) -> Iterator[list[dict[str, Any]]]:
         own: list[dict[str, Any]] = []
         done = 0
         for last, block in pack(
@@ -279,12 +309,47 @@ class MaskedLMDataModule(TextDataModule):
                 own, done = [], done + 1
             own.append({**block_row(block), "part": len(own)})
         yield own
-        yield from ([] for _ in texts[done + 1 :])
+        yield from ([] for _ in range(done + 1, count))
 
     def collate(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """A batch to learn from: the task masks it, with chance that begins at `seed`."""
         pad = int(self.tokenizer.pad_token_id or 0)
-        return {**collate(features, pad_token_id=pad), "seed": self.seed}
+        batch = {**collate(features, pad_token_id=pad), "seed": self.seed}
+        if self.sentence_pairs is not None:
+            batch |= collate_pairs(features, frame=self.find_frame())
+        return batch
+
+    def rows(self, split: Split) -> Rows:
+        """What gives the batch of some rows; of pairs half are made false ones.
+
+        Raises:
+            DataError: There are no false ones to make.
+        """
+        if self.sentence_pairs is None:
+            return super().rows(split)
+        return PairRows(
+            self.features(split),
+            self.collate_of(split),
+            objective=self.sentence_pairs,
+            frame=self.find_frame(),
+            seed=self.seed if split == "train" else EVALUATION_SEED,
+        )
+
+    def train_dataloader(self) -> StatefulDataLoader:
+        """Shuffled batches of near-equal lengths; resumes in the middle of an epoch.
+
+        Raises:
+            DataError: `next`, and a split has no segment of another document.
+        """
+        few = [split for split, table in self.splits().items() if len(table) < 2]
+        if few and self.sentence_pairs == "next":
+            raise one_document(few[0])
+        return super().train_dataloader()
+
+    def training_sampler(self, max_tokens: int | None) -> LengthGroupedSampler:
+        """What chooses training batches; pairs are told the epoch."""
+        sampler = super().training_sampler(max_tokens)
+        return sampler if self.sentence_pairs is None else PairSampler.like(sampler)
 
     def collate_of(self, split: Split) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]:
         """`collate`, in evaluation with masks that are always the same."""
@@ -308,12 +373,9 @@ class MaskedLMDataModule(TextDataModule):
 
     def asked(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         """Ids that evaluation asks for and the bytes each stands for, of some blocks at a time."""
-        table = self.features(split)
-        for start in range(0, len(table), self.batch_size):
-            columns = table[start : start + self.batch_size]
-            names = list(columns)
-            rows = zip(*columns.values(), strict=True)
-            batch = self.collate_fixed([dict(zip(names, row, strict=True)) for row in rows])
+        rows = self.rows(split)
+        for start in range(0, len(rows), self.batch_size):
+            batch = rows[list(range(start, min(start + self.batch_size, len(rows))))]
             where = batch["labels"] >= 0
             yield batch["labels"][where], batch["sizes"][where]
 
@@ -336,22 +398,3 @@ class MaskedLMDataModule(TextDataModule):
     def predict_example(self) -> tuple[str, str]:
         """A text with a mask to pipe in."""
         return f"They met in {self.tokenizer.mask_token}.", ""
-
-
-def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict[str, Any]:
-    """A padded batch from blocks.
-
-    Returns:
-        `input_ids`, `attention_mask`, `pieces` (the piece that a token is of, from 1), `words`
-        (`NO_WORD` at special tokens and padding) and `sizes`, int64 `[blocks, longest]`; `example`
-        and `part`, lists with one entry a block.
-    """
-    return {
-        "input_ids": padded([row["input_ids"] for row in features], fill=pad_token_id),
-        "attention_mask": padded([[1] * len(row["input_ids"]) for row in features], fill=0),
-        "pieces": piece_numbers([row["pieces"] for row in features]),
-        "words": padded([row["words"] for row in features], fill=NO_WORD),
-        "sizes": padded([row["sizes"] for row in features], fill=0),
-        "example": [row["example"] for row in features],
-        "part": [row["part"] for row in features],
-    }

@@ -125,7 +125,29 @@ class LanguageModelTask(FineTuningTask):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Logits, float `[blocks, longest, vocabulary]`."""
-        return logits_of(self.net, batch)
+        return logits_of(self.net, self.readable(batch))
+
+    def readable(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """A batch without the token types that the model or its tokenizer does not have."""
+        unread = {"token_type_ids"} - set(self.input_names)
+        return {name: value for name, value in batch.items() if name not in unread}
+
+    # What an objective learns beside the tokens, in the same pass.
+
+    def answers(self, batch: Mapping[str, Any], asked: Tensor) -> Tensor:
+        """Logits of the tokens that are asked for, float `[asked tokens, vocabulary]`."""
+        return logits_at(self.net, self.readable(batch), self.answering(asked), packed=self.packed)
+
+    def with_others(self, loss: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """The loss of a training batch with what else is learned of it."""
+        return loss
+
+    def count_others(self, batch: Mapping[str, Any], split: Literal["val", "test"]) -> None:
+        """Count what else an evaluation batch is asked."""
+
+    def other_scores(self, split: Literal["val", "test"]) -> dict[str, Tensor]:
+        """Scores of it, after which counting begins anew."""
+        return {}
 
     def training_step(
         self, batch: Mapping[str, Any], batch_index: int
@@ -133,11 +155,10 @@ class LanguageModelTask(FineTuningTask):
         """Mean cross-entropy over the tokens that this step asks for."""
         read, right = self.ask(batch, batch_index)
         asked = right != IGNORED
-        read_batch = {**batch, "input_ids": read}
-        logits = logits_at(self.net, read_batch, self.answering(asked), packed=self.packed)
+        logits = self.answers({**batch, "input_ids": read}, asked)
         nats = F.cross_entropy(logits.float(), right[asked], reduction="sum")
         count = asked.sum()
-        return self.training_loss(nats / count.clamp(min=1), count)
+        return self.training_loss(self.with_others(nats / count.clamp(min=1), batch), count)
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """Count the tokens that a validation batch asks for."""
@@ -157,6 +178,7 @@ class LanguageModelTask(FineTuningTask):
         blocks, nats, right, sizes = self._blocks(batch)
         metric: Any = self.metrics[split]
         metric.update(nats, right, sizes)
+        self.count_others(batch, split)
         if len(nats):
             self.count_loss(split, nats.mean(), len(nats))
         return blocks
@@ -164,7 +186,7 @@ class LanguageModelTask(FineTuningTask):
     def _blocks(self, batch: Mapping[str, Any]) -> tuple[list[MaskedBlock], Tensor, Tensor, Tensor]:
         labels = batch["labels"]
         asked = labels != IGNORED
-        logits = logits_at(self.net, batch, self.answering(asked), packed=self.packed).float()
+        logits = self.answers(batch, asked).float()
         nats = F.cross_entropy(logits, labels[asked], reduction="none")
         scores, predicted = logits.softmax(-1).max(-1)
         whole = torch.where(asked, labels, batch["input_ids"])
@@ -217,7 +239,7 @@ class LanguageModelTask(FineTuningTask):
         scores = metric.compute()
         metric.reset()
         # The loss is counted there as well, in double precision.
-        self.log_scores(split, scores)
+        self.log_scores(split, {**scores, **self.other_scores(split)})
 
     def report(self, predictions: Sequence[MaskedBlock], examples: Any) -> TaskReport:
         """Tables for the report of a test.

@@ -48,3 +48,36 @@ class MaskedLMScores(Metric):
             "accuracy": self.right / self.tokens,
             "bits_per_byte": self.nats / torch.tensor(2.0).log() / self.bytes_,
         }
+
+
+class SentenceScores(Metric):
+    """Loss and accuracy of a judgement of pairs, whose state is a sum of counts."""
+
+    full_state_update = False
+    nats: Tensor
+    pairs: Tensor
+    right: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("nats", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        for name in ("pairs", "right"):
+            self.add_state(name, torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, nats: Tensor, right: Tensor) -> None:
+        """Count pairs.
+
+        Args:
+            nats: Cross-entropy of each, float `[pairs]`.
+            right: Whether each was judged right, bool `[pairs]`.
+        """
+        self.nats += nats.double().sum()
+        self.pairs += len(nats)
+        self.right += right.sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        """`sentence_loss`, the mean in nats, and `sentence_accuracy`; NaN of no pairs."""
+        return {
+            "sentence_loss": self.nats / self.pairs,
+            "sentence_accuracy": self.right / self.pairs,
+        }

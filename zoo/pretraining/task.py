@@ -12,8 +12,9 @@ from zoo.data.batching import padded
 from zoo.data.frames import Frame, whole_backend
 from zoo.errors import DataError, ZooError, check_at_least
 from zoo.pretraining.encoding import choose, corrupt, ordinary_ids, seeded
-from zoo.pretraining.language_model import LanguageModelTask
+from zoo.pretraining.pairs import Objective
 from zoo.pretraining.prediction import Fill, FilledText, FilledTexts, best_tokens, window
+from zoo.pretraining.sentence_task import SentencePairTask
 from zoo.pretraining.spans import NO_SPAN, choose_spans
 from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
@@ -22,7 +23,7 @@ from zoo.training.optimization import Schedule
 _MASKS = ("[MASK]", "<mask>")
 
 
-class MaskedLMTask(LanguageModelTask):
+class MaskedLMTask(SentencePairTask):
     """A masked language model for any encoder, gone on with or from scratch.
 
     In a notebook::
@@ -65,6 +66,8 @@ class MaskedLMTask(LanguageModelTask):
             (`data.tokenizer_folder`).
         begin_with_unigrams: Whether the output's bias begins as the log-probability of train's
             tokens; for a head that is new.
+        sentence_pairs: Also learn which pairs of segments are true ones, by the first token: `next`
+            or `order` (`data.sentence_pairs`). The losses are added.
     """
 
     head = "masked-lm"
@@ -91,6 +94,7 @@ class MaskedLMTask(LanguageModelTask):
         whole_words: bool = False,
         spans: bool = False,
         begin_with_unigrams: bool = False,
+        sentence_pairs: Objective | None = None,
         tokenizer_folder: str | None = None,
     ):
         labels = ["token"] if labels is None else list(labels)
@@ -117,6 +121,7 @@ class MaskedLMTask(LanguageModelTask):
                 "Spans are of whole words already: give --model.spans or --model.whole_words."
             )
         self.use_settings(from_scratch, tokenizer_folder, begin_with_unigrams)
+        self.use_pairs(sentence_pairs)
         self.mask_share = mask_share
         self.whole_words = whole_words
         self.spans = spans

@@ -81,19 +81,26 @@ _FILES: dict[str, tuple[Callable[[Path], str], Any, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """A function from a family and a backbone to its data."""
+def options_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
+    """A function from a family to the options of its data, but for the backbone."""
     made: dict[str, str] = {}
 
-    def make(family: str, backbone: str, **options: Any) -> Any:
-        write, module, _ = _FILES[family]
+    def make(family: str) -> dict[str, Any]:
         if family not in made:
-            made[family] = write(tmp_path_factory.mktemp(family))
+            made[family] = _FILES[family][0](tmp_path_factory.mktemp(family))
         same = dict.fromkeys(("train", "validation", "test"), made[family])
-        settings = {"batch_size": 8, "max_length": 64, **options}
-        if family in ("ner", "qa"):
-            settings["stride"] = 8
-        return module(**same, backbone=backbone, **settings)
+        windows = {"stride": 8} if family in ("ner", "qa") else {}
+        return {**same, "batch_size": 8, "max_length": 64, **windows}
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def data_of(options_of: Callable[[str], dict[str, Any]]) -> Callable[..., Any]:
+    """A function from a family and a backbone to its data."""
+
+    def make(family: str, backbone: str, **options: Any) -> Any:
+        return _FILES[family][1](backbone=backbone, **{**options_of(family), **options})
 
     return make
 

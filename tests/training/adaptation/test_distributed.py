@@ -1,14 +1,20 @@
 """Adaptations with two processes: as with one, or refused before anything is trained."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
+from lightning import Callback, Trainer
 
-from tests.training.distributed_runs import train
+from tests.training.adaptation.conftest import FAMILIES
+from tests.training.adaptation.test_families import HEADS
+from tests.training.distributed_runs import make_data, make_task, make_trainer, train, whole
 from tests.training.workers import together
+from zoo.errors import ZooError
+from zoo.training.adaptation import Kind
 from zoo.training.sharding import read_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -98,10 +104,113 @@ def test_what_needs_whole_weights_is_refused_before_training(
         assert "use --trainer.strategy ddp" in sentence
 
 
+#: Every kind with one family and one kind with every family under both strategies; the others,
+#: which take as long again, under one of them.
+JOBS = {
+    strategy: [
+        (kind, family)
+        for number, kind in enumerate(get_args(Kind))
+        for place, family in enumerate(FAMILIES)
+        if kind == "lora" or family == "ner" or (number + place) % 2 == remainder
+    ]
+    for remainder, strategy in enumerate(("ddp", "fsdp2"))
+}
+#: What is refused under any strategy, and what where weights are shared out, with what is said.
+NEVER = {
+    ("prompt", "pretraining"): "a block of language modelling may hold several",
+    ("head", "abstractive"): "no new one to train alone",
+}
+NOT_SHARED = {
+    (kind, family): f"--model.adaptation {kind} needs whole weights in each process"
+    for kind in ("gradual", "adalora")
+    for family in FAMILIES
+}
+
+
+@pytest.mark.parametrize("strategy", JOBS)
+def test_kinds_and_families_are_trained_by_two_processes_or_refused_before(
+    strategy: str, tiny: Tiny, options_of: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    backbones = {
+        family: str(tiny("bart" if family == "abstractive" else "bert")) for family in FAMILIES
+    }
+    files = {family: {**options_of(family), "batch_size": 2} for family in FAMILIES}
+    jobs = JOBS[strategy]
+    given = (strategy, jobs, backbones, files)
+    first, second = together(2, adapt_all, tmp_path / "out", *given, timeout=480)
+    refused = NEVER | (NOT_SHARED if strategy == "fsdp2" else {})
+    assert [job for job in jobs if isinstance(first[job], str)] == [
+        job for job in jobs if job in refused
+    ]
+    for job in jobs:
+        found, other = first[job], second[job]
+        if job in refused:
+            assert refused[job] in found
+            assert refused[job] in other
+            continue
+        kind, family = job
+        assert found["step"] == 2
+        # Both have the same weights, and these have learned where they should.
+        assert found["sums"] == other["sums"]
+        changed = {
+            name for name, before in found["before"].items() if before != found["sums"][name]
+        }
+        assert changed
+        if kind not in ("full", "gradual", "bitfit"):
+            own = re.compile(rf"{HEADS[family]}|.*(lora_|ia3_|prompt\.)")
+            assert {name for name in changed if not own.match(name)} == set()
+
+
+def adapt_all(
+    strategy: str,
+    jobs: list[tuple[str, str]],
+    backbones: dict[str, str],
+    files: dict[str, dict[str, Any]],
+) -> dict[tuple[str, str], Any]:
+    """What two steps of each job did to the weights in this process, or why it did not begin."""
+    data = {
+        family: make_data(family, backbone=backbones[family], **own)
+        for family, own in files.items()
+    }
+    return {
+        (kind, family): _adapt(strategy, kind, family, backbones[family], data[family])
+        for kind, family in jobs
+    }
+
+
+class _Before(Callback):
+    """Sums of all weights before and after the training."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.before = _sums(pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self.after = _sums(pl_module)
+
+
+def _sums(task: Any) -> dict[str, float]:
+    return {
+        name: float(whole(own).detach().double().abs().sum())
+        for name, own in task.net.named_parameters()
+    }
+
+
+def _adapt(strategy: str, kind: str, family: str, backbone: str, data: Any) -> Any:
+    torch.manual_seed(0)
+    watch = _Before()
+    try:
+        task = make_task(family, backbone, data, adaptation=kind, learning_rate=1e-2, warmup=0.0)
+        fit = {"max_steps": 2, "max_epochs": -1, "limit_val_batches": 0}
+        trainer = make_trainer(2, strategy, watch, **fit)
+        trainer.fit(task, data)
+    except ZooError as error:
+        return str(error)
+    assert trainer.global_step, (kind, family)
+    return {"before": watch.before, "sums": watch.after, "step": trainer.global_step}
+
+
 def refuse(backbone: str, data: dict[str, Any], kind: str) -> str:
     """What a training with two processes says that should not begin."""
-    from tests.training.distributed_runs import make_data, make_task, make_trainer
-
     module = make_data("ner", backbone=backbone, **data)
     task = make_task("ner", backbone, module, adaptation=kind)
     try:

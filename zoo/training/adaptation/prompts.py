@@ -106,6 +106,13 @@ class _Reading:
         return arguments, given
 
 
+def room(model: "PreTrainedModel") -> int | None:
+    """Most tokens of a text beside a model's prompt; None without a prompt or a limit."""
+    limit = _positions(model) if has_prompt(model) else None
+    prompt: Any = getattr(model, PROMPT, None)
+    return None if limit is None else limit - len(prompt.weight)
+
+
 def _positions(model: "PreTrainedModel") -> int | None:
     """Tokens that what reads can tell apart; None where there is no limit."""
     config: Any = model.config
@@ -131,4 +138,4 @@ def _cut(module: Any, arguments: tuple[Any, ...], output: Any) -> Any:
     return output
 
 
-__all__ = ["PROMPT", "has_prompt", "insert", "remove"]
+__all__ = ["PROMPT", "has_prompt", "insert", "remove", "room"]

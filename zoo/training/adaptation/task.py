@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -231,9 +232,17 @@ class AdaptedTask(OptimizedTask):
             ZooError: The strategy does not go with the adaptation; says which does.
         """
         kind = self.adaptation.kind
-        if not self.in_step or kind == "full":
+        if kind == "full" or self._trainer is None:
             return
         strategy: Any = self.trainer.strategy
+        if isinstance(strategy, FSDPStrategy):
+            raise ZooError(
+                f"--model.adaptation {kind} does not go with --trainer.strategy fsdp (FSDP1), "
+                "which shards what is trained together with what is not: use --trainer.strategy "
+                "fsdp2, or ddp."
+            )
+        if not self.in_step:
+            return
         if kind in ("gradual", "adalora"):
             raise ZooError(
                 f"--model.adaptation {kind} needs whole weights in each process, which "
@@ -245,6 +254,31 @@ class AdaptedTask(OptimizedTask):
                 f"--trainer.strategy.sharded_checkpoints is for checkpoints of whole models; those "
                 f"of --model.adaptation {kind} are megabytes: leave it out."
             )
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer; before it, the first thing that fitting alone asks for, a check."""
+        self.check_room()
+        return super().configure_optimizers()
+
+    def check_room(self) -> None:
+        """Refuse, before anything is trained, texts that leave a prompt no room.
+
+        Raises:
+            ZooError: One does; says what to give.
+        """
+        room = prompts.room(self.net)
+        data: Any = getattr(self._trainer, "datamodule", None)
+        # A notebook may bring batches of its own: those are looked at one by one.
+        if room is None or not hasattr(data, "longest") or data.max_length <= room:
+            return
+        for split in data.splits():
+            longest = data.longest(split)
+            if longest > room:
+                raise ZooError(
+                    f"The longest input of the {split} data has {longest} tokens, and the model's "
+                    f"positions leave {room} beside its prompt: give --data.max_length {room}, or "
+                    "fewer --model.adaptation.virtual_tokens."
+                )
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Let `gradual` train what is due."""
