@@ -329,8 +329,8 @@ def main() -> None:
         "spans": lambda: ours_spans(data, args.batch),
     }
     answers = {name: way() for name, way in ways.items()}  # warms up, too
-    pairs = zip(answers["script"], answers["held"], strict=True)
-    if others := sum(not same_nbest(*pair) for pair in pairs):
+    dictionaries = zip(answers["script"], answers["held"], strict=True)
+    if others := sum(not same_nbest(*pair) for pair in dictionaries):
         sys.exit(f"The dictionaries of {others} questions are not the script's.")
     answers = {name: [one._replace(nbest=[]) for one in found] for name, found in answers.items()}
     # The data of this benchmark are no garbage to look through, in any of the ways.

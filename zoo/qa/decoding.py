@@ -101,12 +101,12 @@ def best_spans(
     # Each start beside each end, `[windows, most * most]`. Copies of whole rows: numpy broadcasts
     # rows as short as these several times slower.
     most = start.shape[1]
-    first, last = start.astype(np.int32).repeat(most, axis=1), np.tile(end.astype(np.int32), most)
+    begin, stop = start.astype(np.int32).repeat(most, axis=1), np.tile(end.astype(np.int32), most)
     with np.errstate(over="ignore"):  # of two masked logits
         pairs = start_score.repeat(most, axis=1) + np.tile(end_score, most)
         null = starts[:, 0] + ends[:, 0]
     # As unsigned, a negative length is a large one. What is no span is lower than any.
-    too_long = (last - first).view(np.uint32) >= max_answer_length
+    too_long = (stop - begin).view(np.uint32) >= max_answer_length
     np.copyto(pairs, _nothing(most**2), where=too_long)
     pair = _highest(pairs, k)
     score = pairs.take(pair)
@@ -114,7 +114,7 @@ def best_spans(
     order = np.argsort(-score, axis=1, kind="stable")
     order += np.arange(windows)[:, None] * order.shape[1]
     score, pair = score.take(order), pair.take(order)
-    first, last = (tokens.take(pair).astype(np.int64) for tokens in (first, last))
+    first, last = (token.take(pair).astype(np.int64) for token in (begin, stop))
     none = score <= _NOTHING
     score[none], first[none], last[none] = -np.inf, 0, 0
     if (missing := k - score.shape[1]) > 0:  # tokens so few that they have no k pairs
@@ -220,8 +220,11 @@ class Best(NamedTuple):
     @property
     def best(self) -> Candidate | None:
         """The first of the candidates; None where no window had a valid span."""
-        best = Candidate(*(column.item(self.row, 0) for column in self.answers[:4]))
-        return None if best.score == -math.inf else best
+        answers, row = self.answers, self.row
+        if (score := answers.score.item(row, 0)) == -math.inf:
+            return None
+        start, end, window = answers.start, answers.end, answers.window
+        return Candidate(score, start.item(row, 0), end.item(row, 0), window.item(row, 0))
 
     @property
     def probability(self) -> float:
