@@ -37,7 +37,9 @@ def input_of(record: Mapping[str, Any]) -> QuestionInput:
         DataError: It lacks what it should hold.
     """
     question, name = record.get("question"), record.get("id")
-    contexts = record.get("contexts", record.get("context"))
+    contexts = record.get("contexts")
+    if contexts is None:
+        contexts = record.get("context")
     if isinstance(contexts, str):
         contexts = [contexts]
     if (
@@ -110,7 +112,7 @@ def as_inputs(inputs: Given | Sequence[Given]) -> list[QuestionInput]:
 
 def _as_input(given: Any) -> QuestionInput:
     if isinstance(given, QuestionInput):
-        return given
+        return input_of(given._asdict())  # a text alone, too, which is no list of its letters
     if isinstance(given, Mapping):
         return input_of(given)
     if isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2:
@@ -150,6 +152,7 @@ def prediction(
     *,
     threshold: float,
     most: int,
+    cut: int = 0,
 ) -> QAPrediction:
     """The answers of all texts of a question, best first.
 
@@ -162,6 +165,7 @@ def prediction(
         windows: The characters, begin and end, of each text's windows.
         threshold: A question is answered iff its best span scores at least minus this.
         most: Answers that are given.
+        cut: Tokens at the question's end that were not read.
     """
     found = sorted(
         (
@@ -187,4 +191,5 @@ def prediction(
         answered=bool(answers) and -answers[0].score <= threshold,
         no_answer=math.exp(-top) / total,
         id=question.id,
+        cut=cut,
     )
