@@ -131,6 +131,31 @@ def test_of_a_question_that_fills_the_window_it_is_said_how_much_was_not_read(
     assert "more)" not in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_length": 100_000}, r"--model\.max_length 100000 is more than .* can take \(\d+ tok"),
+        ({"max_length": 0}, r"--model\.max_length=0 .* leaves no room"),
+        ({"stride": -1}, r"--model\.max_length=32 with stride=-1 leaves no room .* at most 27"),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(
+    options: dict[str, int], said: str, task: QATask
+) -> None:
+    task.max_length = options.get("max_length", task.max_length)
+    task.stride = options.get("stride", task.stride)
+    with pytest.raises(ZooError, match=said):
+        task.predict([("Who ?", "a fox .")])
+
+
+@pytest.mark.parametrize("given", [("\ud83d ?", "fox"), ("?", "fox \ud83d"), {"id": "\ud83d"}])
+def test_half_of_a_surrogate_pair_is_refused(given: Any, task: QATask) -> None:
+    if isinstance(given, dict):
+        given |= {"question": "?", "context": "fox"}
+    with pytest.raises(DataError, match="half of a surrogate pair"):
+        task.predict(given)
+
+
 def test_the_same_id_twice_gives_two_answers(task: QATask) -> None:
     given = [{"id": "x", "question": "Who ?", "context": text} for text in ("fox .", "a fox")]
     found = task.predict(given)

@@ -34,7 +34,7 @@ def input_of(record: Mapping[str, Any]) -> QuestionInput:
     """The question of a dict with `question`, `context` or `contexts`, and `id` if any.
 
     Raises:
-        DataError: It lacks what it should hold.
+        DataError: It lacks what it should hold, or a text is none that can be written.
     """
     question, name = record.get("question"), record.get("id")
     contexts = record.get("contexts")
@@ -52,7 +52,15 @@ def input_of(record: Mapping[str, Any]) -> QuestionInput:
             'Each object needs "question" (a string) and "context" (a string) or "contexts" (a '
             f"list of strings); this one has {', '.join(map(str, record)) or 'nothing'}."
         )
-    return QuestionInput(question, list(contexts), None if name is None else str(name))
+    found = QuestionInput(question, list(contexts), None if name is None else str(name))
+    try:
+        for text in (found.question, *found.contexts, found.id or ""):
+            text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(
+            r"the text holds half of a surrogate pair (such as \ud83d), which is no character."
+        ) from None
+    return found
 
 
 def input_of_line(line: str) -> QuestionInput | None:
@@ -68,12 +76,6 @@ def input_of_line(line: str) -> QuestionInput | None:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"broken JSON ({error}).") from None
-        try:
-            json.dumps(record, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError:
-            raise DataError(
-                r"the text holds half of a surrogate pair (such as \ud83d), which is no character."
-            ) from None
         return input_of(record)
     question, tab, text = line.partition("\t")
     if not tab:

@@ -177,7 +177,7 @@ def _of_letters(text: str, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
         last = len(text) - _next(~spaces[::-1])[len(text) - ends]
         # A token of nothing but space begins at the next letter and ends with the one before: alone
         # it holds no character, and a span that begins or ends with it is the span without it.
-        starts, ends = first, last
+        starts, ends = first.astype(np.int32), last.astype(np.int32)
     if not text.isascii():
         lost = np.fromiter((category(letter)[0] == "M" for letter in text), bool, len(text))
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):

@@ -51,8 +51,10 @@ def search(
     read: list[list[tuple[int, int]]] = []
     cuts: list[int] = []
     for number, one in enumerate(encode_questions(asked, tokenizer=tokenizer, layout=layout)):
-        own = [window_row(window, at) for at, window in enumerate(one.windows)]
-        rows += [{**row, "windows": len(own), "example": number} for row in own]
+        rows += [
+            {**window_row(window, at), "windows": len(one.windows), "example": number}
+            for at, window in enumerate(one.windows)
+        ]
         read.append([characters_of(window) for window in one.windows])
         cuts.append(one.cut)
     rows.sort(key=lambda row: -len(row["input_ids"]))
@@ -63,8 +65,8 @@ def search(
         offsets = offsets_of(some, batch["input_ids"].shape[1])
         merge(best, spans_of(batch), offsets, batch["example"], batch["window"])
     begin = 0
-    for one in questions:
-        own = range(begin, begin := begin + len(one.contexts))
+    for question in questions:
+        own = range(begin, begin := begin + len(question.contexts))
         yield Found([best[at] for at in own], [read[at] for at in own], max(cuts[at] for at in own))
 
 

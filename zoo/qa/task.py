@@ -371,11 +371,16 @@ class QATask(FineTuningTask):
 
     @property
     def _layout_to_predict(self) -> Layout:
-        max_length = self.max_length or backbones.max_length_of(
-            self.backbone, usual=USUAL_MAX_LENGTH
-        )
+        max_length = self.max_length
+        if max_length is None:
+            max_length = backbones.max_length_of(self.backbone, usual=USUAL_MAX_LENGTH)
+        elif max_length > (limit := backbones.longest_input(self.backbone)):
+            raise ZooError(
+                f"--model.max_length {max_length} is more than {self.backbone} can take "
+                f"({limit} tokens)."
+            )
         stride = stride_of(self.backbone, max_length) if self.stride is None else self.stride
-        return layout_of(self.tokenizer, max_length, stride)
+        return layout_of(self.tokenizer, max_length, stride, of="model")
 
     def _spans_to_predict(self, batch: Mapping[str, Any]) -> Spans:
         batch = self.on_device(batch)
