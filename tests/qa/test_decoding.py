@@ -272,7 +272,8 @@ def test_windows_of_an_example_in_several_batches_become_one_list_of_answers() -
 def test_the_best_answers_as_plain_data_have_their_texts_and_probabilities() -> None:
     table = Answers(
         score=np.array([[1.0, 0.0, -math.inf]], dtype=np.float32),
-        place=np.array([[4 * 2**32 + 10, 0 * 2**32 + 3, 0]]),
+        start=np.array([[4, 0, 0]]),
+        end=np.array([[10, 3, 0]]),
         window=np.array([[1, 0, 0]]),
         null=np.array([0.0], dtype=np.float32),
         probability=np.array([[0.5, 0.25, 0.0, 0.25]], dtype=np.float32),
@@ -281,6 +282,35 @@ def test_the_best_answers_as_plain_data_have_their_texts_and_probabilities() -> 
         {"start": 4, "end": 10, "score": 1.0, "text": "sang 😀", "probability": 0.5},
         {"start": 0, "end": 3, "score": 0.0, "text": "Ada", "probability": 0.25},
     ]
+
+
+def test_plain_data_is_that_of_the_candidates_for_every_example_of_a_batch() -> None:
+    generator = torch.Generator().manual_seed(5)
+    start, end = torch.randn(2, 6, 12, generator=generator)
+    context = torch.ones(6, 12, dtype=torch.bool)
+    context[3] = False  # no answer at all
+    context[4, 2:] = False  # fewer than k
+    text = "é😀 añ好 ab cd ef"
+    offsets = torch.stack([torch.arange(12), torch.arange(1, 13)], dim=1).expand(6, 12, 2)
+    answers: dict[str, Best] = {}
+    for rows in (slice(0, 4), slice(4, 6)):
+        spans = best_spans(start[rows], end[rows], context[rows], k=12)
+        merge(answers, spans, offsets[rows], list("abbcda")[rows], [0, 0, 1, 0, 0, 1][rows])
+    assert [len(answers[name].candidates) for name in "abcd"] == [12, 12, 0, 3]
+    for best in answers.values():
+        # The softmax, anew from the scores.
+        weights = [math.exp(one.score) for one in best.candidates]
+        total = math.fsum([*weights, math.exp(best.null)])
+        assert best.n_best(text) == [
+            {
+                "start": one.start,
+                "end": one.end,
+                "score": one.score,
+                "text": text[one.start : one.end],
+                "probability": pytest.approx(weight / total, rel=1e-5),
+            }
+            for one, weight in zip(best.candidates, weights, strict=True)
+        ]
 
 
 def test_tokens_of_the_same_character_and_tokens_without_one_make_one_answer_each_or_none() -> None:
@@ -324,7 +354,7 @@ def test_answers_hold_k_candidates_for_each_example_and_nothing_else_of_the_batc
     spans = best_spans(logits, logits, torch.ones(64, 16, dtype=torch.bool), k=5)
     merge(answers, spans, offsets, [window // 4 for window in range(64)], [0, 1, 2, 3] * 16)
     (held,) = {id(best.answers): best.answers for best in answers.values()}.values()
-    assert [column.shape for column in held] == [(16, 5), (16, 5), (16, 5), (16,), (16, 6)]
+    assert [column.shape for column in held] == [(16, 5)] * 4 + [(16,), (16, 6)]
     assert all(column.base is None for column in held)
 
 

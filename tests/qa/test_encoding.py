@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import ARCHITECTURES
 from zoo import backbones
@@ -124,6 +126,26 @@ def test_white_space_around_an_answer_is_no_part_of_it(tiny: Tiny) -> None:
     assert encoded.fits == [Fit.EXACT]
     assert window.starts[window.start - window.begin] == 2
     assert window.ends[window.end - window.begin] == 5
+
+
+def test_a_span_that_begins_or_ends_with_a_token_of_white_space_is_the_span_without_it() -> None:
+    # A token for each character, as a byte-level tokenizer has for line breaks.
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({letter: at for at, letter in enumerate("\n fox.")}, "f")
+    )
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    texts = ["\n\nfo \n x.\n ", " \n", ""]
+    found = list(tokenize(texts, tokenizer=tokenizer))
+    assert [len(tokens.ids) for tokens in found] == [len(text) for text in texts]
+    for text, tokens in zip(texts, found, strict=True):
+        for first, last in combinations_with_replacement(range(len(text)), 2):
+            start, end = int(tokens.starts[first]), int(tokens.ends[last])
+            said = text[first : last + 1].strip()
+            assert text[start:end] == said
+            # What holds no letter has no characters; all else stands where it is in the text.
+            assert (start < end) == bool(said)
+            assert not said or start == first + text[first : last + 1].index(said)
 
 
 def test_what_tokens_cannot_say_is_told_apart(tiny: Tiny) -> None:

@@ -47,7 +47,9 @@ def task(tiny: Tiny, tmp_path: Path) -> QATask:
         [["Who ?", "a fox ."]],
         {"question": "Who ?", "context": "a fox ."},
         [{"question": "Who ?", "contexts": ["a fox ."], "id": None}],
+        {"question": "Who ?", "context": "a fox .", "contexts": None},
         QuestionInput("Who ?", ["a fox ."]),
+        QuestionInput("Who ?", "a fox ."),
     ],
 )
 def test_a_question_comes_in_any_form(given: Any, task: QATask) -> None:
@@ -105,6 +107,68 @@ def test_200_questions_on_one_text_come_back_in_order(task: QATask) -> None:
     found = task.predict(asked, batch_size=128)
     assert [one.question for one in found] == [question for question, _ in asked]
     assert all(one.answer is not None and one.answer.text == "fox" for one in found)
+
+
+def test_of_a_question_that_fills_the_window_it_is_said_how_much_was_not_read(
+    task: QATask, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Windows of 32 tokens with 8 of overlap and 3 special ones: of 21, a quarter is the text's.
+    long, longer = "a " * 17, "b " * 50 + "?"
+    found = task.predict([("Who ?", "a fox ."), (long, ["a dog .", "a fox ."]), (longer, "fox")])
+    assert [one.cut for one in found] == [0, 1, 35]
+    assert [one.answer.text for one in found if one.answer is not None] == ["fox"] * 3
+    assert "cut" not in found[0].to_dict()
+    assert found[2].to_dict()["cut"] == 35
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith(
+        f"The question {long!r} (and 1 more) is longer than 16 tokens: only its beginning is read."
+    )
+    caplog.clear()
+    task.predict([(longer * 9, "fox"), ("Who ?", "fox")])
+    (record,) = caplog.records
+    assert repr((longer * 9)[:80] + "…") in record.getMessage()
+    assert "more)" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_length": 100_000}, r"--model\.max_length 100000 is more than .* can take \(\d+ tok"),
+        ({"max_length": 0}, r"--model\.max_length=0 .* leaves no room"),
+        ({"stride": -1}, r"--model\.max_length=32 with stride=-1 leaves no room .* at most 27"),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(
+    options: dict[str, int], said: str, task: QATask
+) -> None:
+    task.max_length = options.get("max_length", task.max_length)
+    task.stride = options.get("stride", task.stride)
+    with pytest.raises(ZooError, match=said):
+        task.predict([("Who ?", "a fox .")])
+
+
+@pytest.mark.parametrize("given", [("\ud83d ?", "fox"), ("?", "fox \ud83d"), {"id": "\ud83d"}])
+def test_half_of_a_surrogate_pair_is_refused(given: Any, task: QATask) -> None:
+    if isinstance(given, dict):
+        given |= {"question": "?", "context": "fox"}
+    with pytest.raises(DataError, match="half of a surrogate pair"):
+        task.predict(given)
+
+
+def test_the_same_id_twice_gives_two_answers(task: QATask) -> None:
+    given = [{"id": "x", "question": "Who ?", "context": text} for text in ("fox .", "a fox")]
+    found = task.predict(given)
+    assert [(one.id, one.answer and one.answer.start) for one in found] == [("x", 0), ("x", 2)]
+
+
+def test_windows_of_many_questions_come_back_the_same_in_batches_of_any_size(
+    task: QATask,
+) -> None:
+    texts = ["a b c d e f g h " * size + "fox" for size in range(6)]
+    asked = [(f"Who {'is ' * (number % 3)}?", [texts[number % 6], ""]) for number in range(12)]
+    found = [[one.to_dict() for one in task.predict(asked, batch_size=n)] for n in (1, 7, 500)]
+    assert found[0] == found[1] == found[2]
 
 
 def test_scores_of_texts_are_compared_above_their_own_null_score() -> None:

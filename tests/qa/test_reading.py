@@ -9,7 +9,7 @@ import datasets
 import pytest
 
 from zoo.errors import DataError
-from zoo.qa.reading import Question, ReadingNotes, nearest, read_questions
+from zoo.qa.reading import Question, ReadingNotes, _unique, nearest, read_questions
 
 _TEXT = "Ada 🎉 sang in Łódź. Ada e\u0301 sang."
 
@@ -222,6 +222,26 @@ def test_a_source_without_answers_is_read_where_none_are_needed(tmp_path: Path) 
     assert _one(path, answers=False)[0].answers == []
     with pytest.raises(DataError, match=r"paragraphs\[0\]\.qas\[0\]: there is no 'answers'"):
         list(read_questions(path))
+
+
+def test_answers_that_are_not_needed_leave_no_question_out(tmp_path: Path) -> None:
+    answers: list[Any] = [[{"text": "nowhere", "answer_start": 3}], "Ada", 7]
+    qas = [{"id": str(at), "question": "?", "answers": one} for at, one in enumerate(answers)]
+    path = _write(tmp_path / "x.json", _squad(qas))
+    notes = ReadingNotes()
+    found = list(read_questions(path, notes=notes, answers=False))
+    assert [(one.id, one.answers) for one in found] == [("0", []), ("1", []), ("2", [])]
+    assert notes == ReadingNotes()
+
+
+def test_one_id_for_all_questions_is_made_unique() -> None:
+    seen: dict[str, int] = {"x#3": 2}
+    notes = ReadingNotes()
+    made = [_unique("x", line, seen, notes) for line in range(30_000)]
+    assert made[:4] == ["x", "x#2", "x#4", "x#5"]
+    assert len(set(made)) == len(made)
+    assert "x#3" not in made
+    assert notes.duplicate_ids == len(made) - 1
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,12 @@ def input_of(record: Mapping[str, Any]) -> QuestionInput:
     """The question of a dict with `question`, `context` or `contexts`, and `id` if any.
 
     Raises:
-        DataError: It lacks what it should hold.
+        DataError: It lacks what it should hold, or a text is none that can be written.
     """
     question, name = record.get("question"), record.get("id")
-    contexts = record.get("contexts", record.get("context"))
+    contexts = record.get("contexts")
+    if contexts is None:
+        contexts = record.get("context")
     if isinstance(contexts, str):
         contexts = [contexts]
     if (
@@ -50,7 +52,15 @@ def input_of(record: Mapping[str, Any]) -> QuestionInput:
             'Each object needs "question" (a string) and "context" (a string) or "contexts" (a '
             f"list of strings); this one has {', '.join(map(str, record)) or 'nothing'}."
         )
-    return QuestionInput(question, list(contexts), None if name is None else str(name))
+    found = QuestionInput(question, list(contexts), None if name is None else str(name))
+    try:
+        for text in (found.question, *found.contexts, found.id or ""):
+            text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(
+            r"the text holds half of a surrogate pair (such as \ud83d), which is no character."
+        ) from None
+    return found
 
 
 def input_of_line(line: str) -> QuestionInput | None:
@@ -66,12 +76,6 @@ def input_of_line(line: str) -> QuestionInput | None:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"broken JSON ({error}).") from None
-        try:
-            json.dumps(record, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError:
-            raise DataError(
-                r"the text holds half of a surrogate pair (such as \ud83d), which is no character."
-            ) from None
         return input_of(record)
     question, tab, text = line.partition("\t")
     if not tab:
@@ -110,7 +114,7 @@ def as_inputs(inputs: Given | Sequence[Given]) -> list[QuestionInput]:
 
 def _as_input(given: Any) -> QuestionInput:
     if isinstance(given, QuestionInput):
-        return given
+        return input_of(given._asdict())  # a text alone, too, which is no list of its letters
     if isinstance(given, Mapping):
         return input_of(given)
     if isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2:
@@ -150,6 +154,7 @@ def prediction(
     *,
     threshold: float,
     most: int,
+    cut: int = 0,
 ) -> QAPrediction:
     """The answers of all texts of a question, best first.
 
@@ -162,6 +167,7 @@ def prediction(
         windows: The characters, begin and end, of each text's windows.
         threshold: A question is answered iff its best span scores at least minus this.
         most: Answers that are given.
+        cut: Tokens at the question's end that were not read.
     """
     found = sorted(
         (
@@ -187,4 +193,5 @@ def prediction(
         answered=bool(answers) and -answers[0].score <= threshold,
         no_answer=math.exp(-top) / total,
         id=question.id,
+        cut=cut,
     )

@@ -8,7 +8,7 @@ whole set are never held.
 """
 
 import math
-from collections.abc import Hashable, Iterable, MutableMapping, Sequence
+from collections.abc import Hashable, MutableMapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -23,9 +23,8 @@ _Bools: TypeAlias = NDArray[np.bool_]
 #: Logits and scores down to this are of no token or span; no model gives them, masks do.
 _NOTHING = -(2.0**126)
 
-#: A first and a last character in one integer, first * _PLACES + last.
+#: Bits of the last character where it is in one integer with the first, which sorts as both do.
 _BITS = 32
-_PLACES = 2**_BITS
 
 _Example = TypeVar("_Example", bound=Hashable)
 
@@ -99,21 +98,23 @@ def best_spans(
     start = np.where(valid[0], start - first_token, tokens)
     end = np.where(valid[1], end - first_token, -1)
 
+    # Each start beside each end, `[windows, most * most]`. Copies of whole rows: numpy broadcasts
+    # rows as short as these several times slower.
     most = start.shape[1]
-    length = end.astype(np.int32)[:, None, :] - start.astype(np.int32)[:, :, None]
+    begin, stop = start.astype(np.int32).repeat(most, axis=1), np.tile(end.astype(np.int32), most)
     with np.errstate(over="ignore"):  # of two masked logits
-        pairs = start_score[:, :, None] + end_score[:, None, :]
+        pairs = start_score.repeat(most, axis=1) + np.tile(end_score, most)
         null = starts[:, 0] + ends[:, 0]
     # As unsigned, a negative length is a large one. What is no span is lower than any.
-    pairs = np.where(length.view(np.uint32) < max_answer_length, pairs, _nothing(most))
-    pair = _highest(pairs.reshape(windows, most * most), k)
+    too_long = (stop - begin).view(np.uint32) >= max_answer_length
+    np.copyto(pairs, _nothing(most**2), where=too_long)
+    pair = _highest(pairs, k)
     score = pairs.take(pair)
     # Tokens ascend, and so do pairs: a stable sort leaves ties in order of place.
     order = np.argsort(-score, axis=1, kind="stable")
     order += np.arange(windows)[:, None] * order.shape[1]
     score, pair = score.take(order), pair.take(order)
-    first = start.take(pair // most)
-    last = end.take(pair // most**2 * most + pair % most)
+    first, last = (token.take(pair).astype(np.int64) for token in (begin, stop))
     none = score <= _NOTHING
     score[none], first[none], last[none] = -np.inf, 0, 0
     if (missing := k - score.shape[1]) > 0:  # tokens so few that they have no k pairs
@@ -122,9 +123,9 @@ def best_spans(
     return Spans(*map(torch.from_numpy, (first, last, score, null)))
 
 
-def _nothing(most: int) -> _Floats:
+def _nothing(size: int) -> _Floats:
     """Scores below all others, each of its own so that there are no ties among them."""
-    return (_NOTHING * (1 + np.arange(most**2) / 2**23)).astype(np.float32).reshape(most, most)
+    return (_NOTHING * (1 + np.arange(size) / 2**23)).astype(np.float32)
 
 
 def _highest(values: _Floats, k: int) -> _Ints:
@@ -136,11 +137,14 @@ def _highest(values: _Floats, k: int) -> _Ints:
     rows, columns = values.shape
     k = min(k, columns)
     kept = values >= np.sort(values, axis=1)[:, columns - k, None]
-    tied = np.flatnonzero(np.count_nonzero(kept, axis=1) != k)
-    if len(tied):
-        order = np.argsort(-values[tied], axis=1, kind="stable")[:, :k]
-        kept[tied] = False
-        kept[tied[:, None], order] = True
+    places = np.flatnonzero(kept)
+    of = places // columns
+    if np.array_equal(of, np.arange(rows).repeat(k)):
+        return places.reshape(rows, k)
+    tied = np.flatnonzero(np.bincount(of, minlength=rows) != k)
+    order = np.argsort(-values[tied], axis=1, kind="stable")[:, :k]
+    kept[tied] = False
+    kept[tied[:, None], order] = True
     return np.flatnonzero(kept).reshape(rows, k)
 
 
@@ -162,7 +166,8 @@ class Answers(NamedTuple):
 
     Attributes:
         score: Float32 `[examples, k]`; -inf where an example has fewer than k answers.
-        place: First character times 2**32 plus last (exclusive), int64 `[examples, k]`.
+        start: First character, int64 `[examples, k]`.
+        end: One past the last character, int64 `[examples, k]`.
         window: Number of the window within the example, int64 `[examples, k]`.
         null: Score of "no answer", float32 `[examples]`.
         probability: Softmax over an example's answers and, as the last, "no answer", float32
@@ -170,7 +175,8 @@ class Answers(NamedTuple):
     """
 
     score: _Floats
-    place: _Ints
+    start: _Ints
+    end: _Ints
     window: _Ints
     null: _Floats
     probability: _Floats
@@ -185,12 +191,8 @@ class Best(NamedTuple):
     @property
     def candidates(self) -> list[Candidate]:
         """The best answers, best first; of equal scores the earlier, then the shorter first."""
-        score, place, window = (column[self.row].tolist() for column in self.answers[:3])
-        return [
-            Candidate(score, place // _PLACES, place % _PLACES, window)
-            for score, place, window in zip(score, place, window, strict=True)
-            if score != -math.inf
-        ]
+        columns = (column[self.row].tolist() for column in self.answers[:4])
+        return [one for one in map(Candidate, *columns) if one.score != -math.inf]
 
     def n_best(self, context: str) -> list[dict[str, Any]]:
         """The candidates as plain data, for a JSON file: start, end, score, text, probability.
@@ -199,8 +201,7 @@ class Best(NamedTuple):
             context: The example's text.
         """
         answers, row = self.answers, self.row
-        place = answers.place[row]
-        columns = (place >> _BITS, place & (_PLACES - 1), answers.score[row])
+        columns = answers.start, answers.end, answers.score, answers.probability
         return [
             {
                 "start": start,
@@ -210,8 +211,7 @@ class Best(NamedTuple):
                 "probability": probability,
             }
             for start, end, score, probability in zip(
-                *(column.tolist() for column in columns),
-                answers.probability[row].tolist(),
+                *[column[row].tolist() for column in columns],
                 strict=False,  # the last probability is that of "no answer"
             )
             if score != -math.inf
@@ -220,11 +220,11 @@ class Best(NamedTuple):
     @property
     def best(self) -> Candidate | None:
         """The first of the candidates; None where no window had a valid span."""
-        score, place, window, *_ = self.answers
-        if (best := score.item(self.row, 0)) == -math.inf:
+        answers, row = self.answers, self.row
+        if (score := answers.score.item(row, 0)) == -math.inf:
             return None
-        start, end = divmod(place.item(self.row, 0), _PLACES)
-        return Candidate(best, start, end, window.item(self.row, 0))
+        start, end, window = answers.start, answers.end, answers.window
+        return Candidate(score, start.item(row, 0), end.item(row, 0), window.item(row, 0))
 
     @property
     def probability(self) -> float:
@@ -278,37 +278,43 @@ def merge(
     end = characters.take((first_token + spans.end.numpy()) * 2 + 1)
     score = np.where(end > start, spans.score.numpy(), -np.inf)
     number = np.broadcast_to(np.array(windows, dtype=np.int64)[:, None], score.shape)
-    found = [score, start * _PLACES + end, number, spans.null.numpy()]
+    found = [score, start, end, number, spans.null.numpy()]
 
     # What earlier batches left of an example counts as one more window, the first.
-    own = dict.fromkeys(examples)
+    own = {example: row for row, example in enumerate(dict.fromkeys(examples))}
     held = [example for example in own if example in answers]
     if held:
         for at, column in enumerate(found):
             rows = [answers[example].answers[at][answers[example].row] for example in held]
             found[at] = np.concatenate([np.stack(rows), column])
-    table = _merged(found, _parts([*held, *examples], own))
-    for at, example in enumerate(own):
-        answers[example] = Best(table, at)
+    rows_of = np.array([own[example] for example in (*held, *examples)], dtype=np.int64)
+    table = _merged(found, _parts(rows_of, len(own)))
+    answers.update((example, Best(table, row)) for example, row in own.items())
 
 
-def _parts(examples: list[_Example], own: Iterable[_Example]) -> _Ints:
-    """Which windows each example has, in their order, `[examples, most]`; -1 where no more."""
-    parts: dict[_Example, list[int]] = {example: [] for example in own}
-    for window, example in enumerate(examples):
-        parts[example].append(window)
-    most = max(map(len, parts.values()), default=1)
-    padded = [part + [-1] * (most - len(part)) for part in parts.values()]
-    return np.array(padded, dtype=np.int64).reshape(-1, most)
+def _parts(rows: _Ints, examples: int) -> _Ints:
+    """Which windows each example has, in their order, `[examples, most]`; -1 where no more.
+
+    Args:
+        rows: Row of each window's example.
+        examples: How many there are.
+    """
+    order = np.argsort(rows, kind="stable")
+    sizes = np.bincount(rows, minlength=examples)
+    before = np.cumsum(sizes) - sizes
+    parts = np.full((examples, sizes.max(initial=1)), -1)
+    parts[rows[order], np.arange(len(rows)) - before.repeat(sizes)] = order
+    return parts
 
 
 def _merged(found: Sequence[NDArray[Any]], parts: _Ints) -> Answers:
-    """The answers of examples, from the score, place, window and null of each of their parts."""
+    """The answers of examples, from score, start, end, window and null of each of their parts."""
     (examples, most), k = parts.shape, found[0].shape[1]
     missing = parts < 0
-    score, place, window = (column[parts].reshape(examples, most * k) for column in found[:3])
+    score, start, end, window = (column[parts].reshape(examples, most * k) for column in found[:4])
     score[missing.repeat(k, axis=1)] = -np.inf
-    null = np.where(missing, np.inf, found[3][parts]).min(axis=1)
+    null = np.where(missing, np.inf, found[4][parts]).min(axis=1)
+    place = (start << _BITS) | end
 
     # A window's own spans are in order: there is something to do only where there are several
     # windows, or tokens without characters or of the same ones.
@@ -318,18 +324,22 @@ def _merged(found: Sequence[NDArray[Any]], parts: _Ints) -> Answers:
     todo |= (score[:, 1:] > score[:, :-1]).any(axis=1)
     some = np.flatnonzero(todo)
     if len(some):
-        some_scores, some_places, row = score[some], place[some], some[:, None]
-        by_place = np.lexsort((-some_scores, some_places))  # the best of each place first
-        ordered = np.take_along_axis(some_places, by_place, axis=1)
-        some_scores = np.take_along_axis(some_scores, by_place, axis=1)
+        width = most * k
+        # Indices into the flattened tables: numpy takes by them faster than along an axis.
+        by_place = np.lexsort((-score[some], place[some]))  # the best of each place first
+        by_place += some[:, None] * width
+        some_scores, ordered = score.take(by_place), place.take(by_place)
         some_scores[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = -np.inf
         best = np.argsort(-some_scores, axis=1, kind="stable")[:, :k]
-        order = np.take_along_axis(by_place, best, axis=1)
-        score[some, :k] = np.take_along_axis(some_scores, best, axis=1)
-        place[some, :k] = place[row, order]
-        window[some, :k] = window[row, order]
+        best += np.arange(len(some))[:, None] * width
+        order = by_place.take(best)
+        score[some, :k] = some_scores.take(best)
+        place[some, :k] = place.take(order)
+        window[some, :k] = window.take(order)
+        start, end = place >> _BITS, place & (2**_BITS - 1)
 
-    score, place, window = score[:, :k].copy(), place[:, :k].copy(), window[:, :k].copy()
+    score, start, end, window = (column[:, :k].copy() for column in (score, start, end, window))
     scores = np.concatenate([score, null[:, None]], axis=1)
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return Answers(score, place, window, null, weights / weights.sum(axis=1, keepdims=True))
+    probability = weights / weights.sum(axis=1, keepdims=True)
+    return Answers(score, start, end, window, null, probability)

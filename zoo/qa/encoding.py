@@ -44,8 +44,10 @@ class Tokens(NamedTuple):
     Args:
         ids: Token ids, without special tokens.
         starts: First character of each token; white space around a token belongs to none, and
-            a combining mark that the tokenizer drops to the token before it.
-        ends: One past the last character of each token.
+            a combining mark that the tokenizer drops to the token before it. Of a token of
+            nothing but space the next letter.
+        ends: One past the last character of each token; of one of nothing but space one past the
+            last letter before it.
     """
 
     ids: Ints
@@ -173,8 +175,9 @@ def _of_letters(text: str, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
         first = _next(~spaces)[starts]
         # From the end: one past the last letter before each place.
         last = len(text) - _next(~spaces[::-1])[len(text) - ends]
-        blank = first >= last  # nothing but space, or no character at all
-        starts, ends = np.where(blank, starts, first), np.where(blank, starts, last)
+        # A token of nothing but space begins at the next letter and ends with the one before: alone
+        # it holds no character, and a span that begins or ends with it is the span without it.
+        starts, ends = first.astype(np.int32), last.astype(np.int32)
     if not text.isascii():
         lost = np.fromiter((category(letter)[0] == "M" for letter in text), bool, len(text))
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):

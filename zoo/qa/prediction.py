@@ -105,6 +105,7 @@ class QAPrediction:
         answered: Whether the best answer is good enough, by the threshold fitted on validation.
         no_answer: Probability that no text has an answer.
         id: As given; None where there was none.
+        cut: Tokens at the question's end that were not read, as they leave no room for a text.
     """
 
     question: str
@@ -113,6 +114,7 @@ class QAPrediction:
     answered: bool
     no_answer: float
     id: str | None = None
+    cut: int = 0
 
     @property
     def answer(self) -> Answer | None:
@@ -128,7 +130,10 @@ class QAPrediction:
         return self.contexts[self.answers[0].context][begin:end]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as a line of the JSON output; `answer` is null where there is none."""
+        """Plain data, as a line of the JSON output.
+
+        `answer` is null where there is none, and `cut` is there only where something was.
+        """
         record: dict[str, Any] = {} if self.id is None else {"id": self.id}
         record["question"] = self.question
         record["answer"] = self.answer.text if self.answer is not None else None
@@ -137,6 +142,8 @@ class QAPrediction:
             record |= {"start": best.start, "end": best.end, "context": best.context}
             record |= {"probability": round(best.probability, 4), "window": self.window}
         record["no_answer"] = round(self.no_answer, 4)
+        if self.cut:
+            record["cut"] = self.cut
         record["answers"] = [one.to_dict() for one in self.answers]
         return record
 

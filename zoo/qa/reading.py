@@ -129,7 +129,8 @@ def read_questions(
         columns: Which column of a flat source is `id`, `question`, `context`, `answers` and
             `title`, by name or by 0-based position. By their usual names if None.
         notes: Filled with what was repaired on the way.
-        answers: Whether answers are needed; without, a source may lack them.
+        answers: Whether answers are needed; without, a source may lack them, and those it has
+            are not read.
 
     Yields:
         The questions in order.
@@ -149,9 +150,11 @@ def read_questions(
         records = _renamed(enumerate(rows, start=1), place, chosen, answers)
     notes = ReadingNotes() if notes is None else notes
     empty = True
-    seen: set[str] = set()
+    seen: dict[str, int] = {}
     for where, line, record in records:
         empty = False
+        if not answers:  # a question must not be left out, or refused, for what is not needed
+            record = {**record, "answers": None}
         question = _question(where, line, record, place, seen, notes)
         if question is not None:
             yield question
@@ -248,7 +251,7 @@ def _question(
     line: int,
     record: Mapping[str, Any],
     path: str | Path,
-    seen: set[str],
+    seen: dict[str, int],
     notes: ReadingNotes,
 ) -> Question | None:
     try:
@@ -292,15 +295,17 @@ def _text(record: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _unique(given: Any, line: int, seen: set[str], notes: ReadingNotes) -> str:
+def _unique(given: Any, line: int, seen: dict[str, int], notes: ReadingNotes) -> str:
+    """An id that no earlier question has; `seen` holds the number to try next for each."""
     name = str(line) if given is None or given == "" else str(given)
     if name in seen:
         notes.duplicate_ids += given is not None and given != ""
-        number = 2
+        number = seen[name]
         while f"{name}#{number}" in seen:
             number += 1
+        seen[name] = number + 1
         name = f"{name}#{number}"
-    seen.add(name)
+    seen[name] = 2
     return name
 
 

@@ -16,27 +16,20 @@ from zoo.qa.answering import (
     Given,
     QuestionInput,
     as_inputs,
-    characters_of,
     input_of,
     input_of_line,
     inputs_of_squad,
     portions,
     prediction,
 )
-from zoo.qa.decoding import Best, Spans, best_spans, merge
-from zoo.qa.encoding import encode_questions
+from zoo.qa.decoding import Spans, best_spans
+from zoo.qa.encoding import Layout
 from zoo.qa.evaluation import Waiting, answered
 from zoo.qa.metrics import AnswerScores, NullThreshold
 from zoo.qa.prediction import AnsweredQuestion, QAPrediction, QAPredictions
 from zoo.qa.report import report
-from zoo.qa.windows import (
-    USUAL_MAX_LENGTH,
-    collate,
-    layout_of,
-    offsets_of,
-    stride_of,
-    window_row,
-)
+from zoo.qa.search import search, warn_of_cut
+from zoo.qa.windows import USUAL_MAX_LENGTH, layout_of, stride_of
 from zoo.tracking.report import TaskReport
 from zoo.training.adaptation import Adaptation
 from zoo.training.optimization import Schedule
@@ -352,7 +345,8 @@ class QATask(FineTuningTask):
 
         Returns:
             For each question its best answers with places, scores and probabilities. A text
-            longer than the model is windowed, as in training.
+            longer than the model is windowed, as in training; of a question that takes more than
+            half of a window the end is left out, how much of it is said, and a warning is logged.
 
         Raises:
             DataError: An input is no question on a text.
@@ -363,48 +357,37 @@ class QATask(FineTuningTask):
         found: list[QAPrediction] = []
         with self.evaluating():
             threshold = self.null_threshold.item()
+            layout = self._layout_to_predict
             for questions in portions(as_inputs(inputs)):
-                for question, bests, windows in zip(
-                    questions, *self._search(questions, batch_size), strict=True
-                ):
+                of = search(
+                    questions,
+                    tokenizer=self.tokenizer,
+                    layout=layout,
+                    batch_size=batch_size,
+                    spans_of=self._spans_to_predict,
+                )
+                for question, (bests, windows, cut) in zip(questions, of, strict=True):
                     found.append(
-                        prediction(question, bests, windows, threshold=threshold, most=answers)
+                        prediction(
+                            question, bests, windows, threshold=threshold, most=answers, cut=cut
+                        )
                     )
+        warn_of_cut([one.question for one in found if one.cut], layout.longest_question)
         return QAPredictions(found)
 
-    def _search(
-        self, questions: Sequence[QuestionInput], batch_size: int
-    ) -> tuple[list[list[Best]], list[list[list[tuple[int, int]]]]]:
-        """The best spans in each text of each question, and the characters of its windows."""
-        max_length = self.max_length or backbones.max_length_of(
-            self.backbone, usual=USUAL_MAX_LENGTH
-        )
-        stride = stride_of(self.backbone, max_length) if self.stride is None else self.stride
-        asked = [(one.question, text) for one in questions for text in one.contexts]
-        encoded = encode_questions(
-            [(question, text, ()) for question, text in asked],
-            tokenizer=self.tokenizer,
-            layout=layout_of(self.tokenizer, max_length, stride),
-        )
-        rows: list[dict[str, Any]] = []
-        read: list[list[tuple[int, int]]] = []
-        for number, one in enumerate(encoded):
-            own = [window_row(window, at) for at, window in enumerate(one.windows)]
-            rows += [{**row, "windows": len(own), "example": number} for row in own]
-            read.append([characters_of(window) for window in one.windows])
-        rows.sort(key=lambda row: -len(row["input_ids"]))
-        best: dict[int, Best] = {}
-        for at in range(0, len(rows), batch_size):
-            some = rows[at : at + batch_size]
-            batch = self.on_device(
-                collate(some, pad_token_id=int(self.tokenizer.pad_token_id or 0))
+    @property
+    def _layout_to_predict(self) -> Layout:
+        max_length = self.max_length
+        if max_length is None:
+            max_length = backbones.max_length_of(self.backbone, usual=USUAL_MAX_LENGTH)
+        elif max_length > (limit := backbones.longest_input(self.backbone)):
+            raise ZooError(
+                f"--model.max_length {max_length} is more than {self.backbone} can take "
+                f"({limit} tokens)."
             )
-            offsets = offsets_of(some, batch["input_ids"].shape[1])
-            spans = self._spans(self(batch), batch)
-            merge(best, spans, offsets, batch["example"], batch["window"])
-        numbers = iter(range(len(asked)))
-        own_numbers = [[next(numbers) for _ in one.contexts] for one in questions]
-        return (
-            [[best[number] for number in own] for own in own_numbers],
-            [[read[number] for number in own] for own in own_numbers],
-        )
+        stride = stride_of(self.backbone, max_length) if self.stride is None else self.stride
+        return layout_of(self.tokenizer, max_length, stride, of="model")
+
+    def _spans_to_predict(self, batch: Mapping[str, Any]) -> Spans:
+        batch = self.on_device(batch)
+        return self._spans(self(batch), batch)

@@ -1,7 +1,7 @@
 """Windows as rows and batches, and how long they are unless told: for training and prediction."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,8 +26,16 @@ def stride_of(backbone: str, max_length: int) -> int:
     return min(USUAL_STRIDE, max_length // 3) if trained_with is None else int(trained_with)
 
 
-def layout_of(tokenizer: Any, max_length: int, stride: int) -> Layout:
+def layout_of(
+    tokenizer: Any, max_length: int, stride: int, *, of: Literal["data", "model"] = "data"
+) -> Layout:
     """Length and overlap of windows behind this tokenizer's special tokens.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers.
+        max_length: Longest window in tokens.
+        stride: Overlap of neighbouring windows in tokens.
+        of: Whose settings these are, for the error.
 
     Raises:
         DataError: They leave no room for a question and a text.
@@ -35,7 +43,7 @@ def layout_of(tokenizer: Any, max_length: int, stride: int) -> Layout:
     try:
         return Layout(max_length, stride, Frame.of(tokenizer, pairs=True))
     except ValueError as error:
-        raise DataError(f"--data.{error}") from error
+        raise DataError(f"--{of}.{error}") from error
 
 
 def window_row(window: Window, number: int) -> dict[str, Any]:
