@@ -13,9 +13,8 @@ from zoo.backbones.spec import BackboneSpec
 
 if TYPE_CHECKING:
     from zoo.backbones.depths import parameter_depths
+    from zoo.backbones.heads import Head, ProblemType
     from zoo.backbones.loading import (
-        Head,
-        ProblemType,
         head_labels,
         load_config,
         load_encoder,
@@ -77,10 +76,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    **dict.fromkeys(("Head", "ProblemType"), "zoo.backbones.heads"),
     **dict.fromkeys(
         (
-            "Head",
-            "ProblemType",
             "head_labels",
             "load_config",
             "load_encoder",

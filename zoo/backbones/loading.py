@@ -5,13 +5,22 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 
 from zoo.backbones import warm_start
 from zoo.backbones.alignment import align
+from zoo.backbones.heads import (
+    ARCHITECTURE,
+    AUTO_CLASS,
+    FIXED_LABELS,
+    WITH_CLASSIFIER,
+    Head,
+    ProblemType,
+    check_kind,
+)
 from zoo.backbones.parts import head_layers
 from zoo.backbones.sources import Source, metadata, resolve
 from zoo.backbones.spaces import lead_with_space
@@ -20,46 +29,6 @@ from zoo.errors import BackboneError
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
-
-Head = Literal[
-    "token-classification",
-    "sequence-classification",
-    "question-answering",
-    "text-to-text",
-    "masked-lm",
-    "causal-lm",
-]
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
-
-AUTO_CLASS: dict[Head, str] = {
-    "token-classification": "AutoModelForTokenClassification",
-    "sequence-classification": "AutoModelForSequenceClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "text-to-text": "AutoModelForSeq2SeqLM",
-    "masked-lm": "AutoModelForMaskedLM",
-    "causal-lm": "AutoModelForCausalLM",
-}
-_ARCHITECTURE: dict[Head, tuple[str, ...]] = {
-    "token-classification": ("ForTokenClassification",),
-    "sequence-classification": ("ForSequenceClassification",),
-    "question-answering": ("ForQuestionAnswering",),
-    "text-to-text": ("ForConditionalGeneration", "EncoderDecoderModel"),
-    "masked-lm": ("ForMaskedLM",),
-    "causal-lm": ("ForCausalLM", "LMHeadModel"),
-}
-#: Architectures whose head has the same parameter names as ours, whatever its task.
-_WITH_CLASSIFIER = (
-    "ForTokenClassification",
-    "ForSequenceClassification",
-    "ForQuestionAnswering",
-)
-#: Labels of heads whose outputs are the same in every model, whatever its config calls them.
-_FIXED_LABELS: dict[Head, list[str]] = {
-    "question-answering": ["start", "end"],
-    "text-to-text": ["summary"],
-    "masked-lm": ["token"],
-    "causal-lm": ["token"],
-}
 
 #: Longest input used unless asked for more: attention's cost grows with the square.
 USUAL_MAX_LENGTH = 512
@@ -157,15 +126,15 @@ def head_labels(backbone: str, head: Head) -> list[str] | None:
     """
     source = resolve(backbone)
     if head == "text-to-text" and source.folder is None:
-        return list(_FIXED_LABELS[head]) if _is_encoder_decoder(source) else None
+        return list(FIXED_LABELS[head]) if _is_encoder_decoder(source) else None
     if source.decoder is not None or (source.folder is None and not head.endswith("-lm")):
         return None
     config = _config_file(source.folder) if source.folder else load_config(backbone).to_dict()
     architectures = config.get("architectures") or [""]
-    if not architectures[0].endswith(_ARCHITECTURE[head]):
+    if not architectures[0].endswith(ARCHITECTURE[head]):
         return None
-    if head in _FIXED_LABELS:
-        return list(_FIXED_LABELS[head])
+    if head in FIXED_LABELS:
+        return list(FIXED_LABELS[head])
     id2label = config.get("id2label") or {}
     return [id2label[key] for key in sorted(id2label, key=int)]
 
@@ -208,7 +177,7 @@ def load_model(
     keep = had == list(labels)
     # Of a Hub model, or of one for another task, the head must not slip in with the body.
     replace = not keep and any(
-        name.endswith(_WITH_CLASSIFIER) for name in config.architectures or ()
+        name.endswith(WITH_CLASSIFIER) for name in config.architectures or ()
     )
     if had is not None and not keep and weights:
         log.warning(
@@ -275,50 +244,6 @@ def _joined(
     second = _load(AutoModelForCausalLM, decoder, config=config.decoder, **options)
     with quiet_transformers():
         return EncoderDecoderModel(config=config, encoder=first, decoder=second)
-
-
-def check_kind(backbone: str, head: Head, config: "PreTrainedConfig") -> None:
-    """Refuse an encoder, an encoder-decoder or a decoder where another of them is needed.
-
-    Raises:
-        BackboneError: It is the wrong kind.
-    """
-    both = bool(getattr(config, "is_encoder_decoder", False))
-    decoder = not both and _is_decoder(config)
-    if decoder and head != "causal-lm":
-        raise BackboneError(
-            f"{backbone} is a decoder, whose tokens do not see what follows; {head} needs an "
-            f"{'encoder-decoder' if head == 'text-to-text' else 'encoder'} "
-            "(`python -m recipes backbones` lists them). Decoders are for --model CausalLMTask."
-        )
-    if head == "causal-lm" and not decoder:
-        raise BackboneError(
-            f"{backbone} is no decoder, so it cannot go on as a causal language model. Give a "
-            "decoder such as GPT-2, or --model.from_scratch tiny (mini, small)."
-        )
-    if both and head != "text-to-text":
-        raise BackboneError(
-            f"{backbone} is an encoder-decoder, which writes text; {head} needs an encoder "
-            "(`python -m recipes backbones --kind encoder` lists them)."
-        )
-    if not both and head == "text-to-text":
-        raise BackboneError(
-            f"{backbone} is no encoder-decoder, so it cannot write text. Use "
-            f"{backbone}-2-{backbone}, which makes one of an encoder, or one that was pretrained "
-            "as such (`python -m recipes backbones --kind encoder-decoder` lists them)."
-        )
-
-
-def _is_decoder(config: "PreTrainedConfig") -> bool:
-    """Whether a model only reads from left to right: BERT can be made to, GPT-2 is."""
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
-
-    kind = config.model_type
-    causal: bool = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    return causal and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
 def _is_encoder_decoder(source: Source) -> bool:
@@ -405,10 +330,6 @@ def quiet_transformers() -> Iterator[None]:
 
 
 __all__ = [
-    "AUTO_CLASS",
-    "Head",
-    "ProblemType",
-    "check_kind",
     "head_labels",
     "load_config",
     "load_encoder",

@@ -5,14 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from zoo.backbones.loading import (
-    AUTO_CLASS,
-    Head,
-    check_kind,
-    load_config,
-    load_tokenizer,
-    longest_input,
-)
+from zoo.backbones.heads import AUTO_CLASS, Head, check_kind
+from zoo.backbones.loading import load_config, load_tokenizer, longest_input
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.backbones.loading import check_kind, load_config, load_tokenizer
+from zoo.backbones.heads import check_kind
+from zoo.backbones.loading import load_config, load_tokenizer
 from zoo.backbones.sources import metadata, resolve
 from zoo.backbones.warm_start import first_token
 from zoo.errors import BackboneError
