@@ -14,7 +14,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("WANDB_MODE", "offline")
 
+import hypothesis
 import pytest
+
+# The same examples each time, and none that fails because the machine is slow.
+hypothesis.settings.register_profile("zoo", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("zoo")
 
 #: What tiny tokenizers are trained on: enough for every letter and some subwords.
 CORPUS = [

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -76,7 +76,6 @@ def _check(case: Case) -> None:
     assert spans.null.tolist() == (case.start[:, 0] + case.end[:, 0]).tolist()
 
 
-@settings(deadline=None)
 @given(_cases())
 def test_the_best_spans_are_those_of_trying_all_pairs_of_the_best_tokens(case: Case) -> None:
     _check(case)
@@ -189,7 +188,6 @@ def _spans(windows: list[Window], k: int) -> tuple[Spans, Tensor]:
     return Spans(columns[1].long(), columns[2].long(), columns[0], null), offsets
 
 
-@settings(deadline=None)
 @given(st.lists(_windows, min_size=1, max_size=12), st.integers(1, 6), st.data())
 def test_answers_are_the_best_distinct_ones_of_all_windows_however_they_are_batched(
     windows: list[Window], k: int, data: st.DataObject

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.multiprocessing.spawn import spawn
 
@@ -115,7 +115,6 @@ def _cmrc_f1(prediction: str, gold: str) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-@settings(deadline=None)
 @given(_texts, _golds)
 def test_scores_of_words_are_those_of_the_squad_script(prediction: str, golds: list[str]) -> None:
     em, overlap = _squad_scores(prediction, golds)
@@ -123,7 +122,6 @@ def test_scores_of_words_are_those_of_the_squad_script(prediction: str, golds: l
     assert f1(prediction, golds) == pytest.approx(overlap, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(_texts)
 def test_normalising_words_is_the_definition_for_any_text(text: str) -> None:
     assert normalize(text) == _squad_form(text)
@@ -181,7 +179,6 @@ def test_scores_of_characters_by_hand(
 _han = st.text(alphabet="北京大学 ab12の　カ。，《》-", max_size=10)
 
 
-@settings(deadline=None)
 @given(_han, st.lists(_han, min_size=1, max_size=3))
 def test_scores_of_characters_are_those_of_the_cmrc_script(
     prediction: str, golds: list[str]
@@ -195,7 +192,6 @@ def test_scores_of_characters_are_those_of_the_cmrc_script(
         assert exact_match(prediction, golds, "characters") == same
 
 
-@settings(deadline=None)
 @given(_texts, _golds, st.sampled_from(["words", "characters"]))
 def test_scores_are_fractions_and_an_exact_match_has_full_f1(
     prediction: str, golds: list[str], answers_in: AnswersIn
@@ -255,7 +251,6 @@ _differences = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(_differences, _fractions, _fractions), min_size=1, max_size=12))
 def test_no_threshold_is_better_than_the_best_one(rows: list[tuple[float, float, float]]) -> None:
     threshold, best = best_f1_threshold(*zip(*rows, strict=True))

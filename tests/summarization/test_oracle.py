@@ -64,7 +64,6 @@ def test_the_oracle_adds_the_sentence_that_makes_the_score_grow_most(
     assert greedy_oracle(sentences, references, most=most) == expected
 
 
-@settings(deadline=None)
 @given(_documents, _references)
 def test_without_a_limit_the_oracle_stops_where_no_sentence_helps(
     sentences: list[str], references: list[str]
@@ -76,7 +75,6 @@ def test_without_a_limit_the_oracle_stops_where_no_sentence_helps(
         assert _score([sentences[at] for at in [*chosen, other]], references) <= best + 1e-9
 
 
-@settings(deadline=None)
 @given(_documents, _references)
 def test_the_score_of_a_sentence_alone_is_the_mean_of_rouge_1_and_2(
     sentences: list[str], references: list[str]

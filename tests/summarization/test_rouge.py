@@ -62,7 +62,6 @@ def test_scores_are_those_of_rouge_score(
     _same(mine, _scorer(stem).score_multi(references, prediction))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60), st.booleans())
 def test_scores_of_any_text_are_those_of_rouge_score(
     prediction: str, reference: str, stem: bool

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.summarization.sentences import sentence_spans
@@ -68,7 +68,6 @@ _pieces = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(_pieces, max_size=12).map("".join),
     st.sampled_from(["en", "de", "zh", "ja", "ar", "hi", "my", "xx"]),
