@@ -227,13 +227,11 @@ def _batches(cli: "RecipeCLI") -> list[dict[str, Any]]:
     """Batches of the test split, in its order of length, spread evenly over it."""
     import numpy as np
 
-    from zoo.data.tables import Rows
-
     data = cli.datamodule
     table = data.features("test")
     chosen = np.linspace(0, len(table) - 1, min(_ROWS, len(table))).astype(int).tolist()
     chosen.sort(key=lambda row: -len(table[row]["input_ids"]))
-    rows = Rows(table, data.collate_of("test"))
+    rows = data.rows("test")
     return [
         rows[chosen[at : at + data.batch_size]] for at in range(0, len(chosen), data.batch_size)
     ]

@@ -74,6 +74,7 @@ def _measure(name: str, options: argparse.Namespace) -> bool:
         # The parts before are written, and those behind are measured yet.
         traceback.print_exc()
         return False
+    result.complete = True
     file = result.write(options.out)
     print(results.markdown(results.read(options.out)[name]))
     say(f"written to {file}\n")
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     steps.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
     steps.add_argument(
-        "--batches", type=int, default=6, help="of a round; a third of them for long texts"
+        "--batches", type=int, default=6, help="of a round; a fourth of them for long texts"
     )
     steps.add_argument("--batch_size", type=int, default=32)
     steps.add_argument(

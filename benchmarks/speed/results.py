@@ -53,6 +53,7 @@ class Result:
         errors: What could not be measured, and why.
         notes: What to know of the figures.
         before: The machine as it was at the beginning.
+        complete: Whether it came to its end.
     """
 
     benchmark: str
@@ -63,6 +64,7 @@ class Result:
     errors: list[str] = field(default_factory=list)
     notes: Sequence[str] = ()
     before: dict[str, Any] = field(default_factory=machine.describe)
+    complete: bool = False
 
     @contextmanager
     def part(self, name: str, folder: Path) -> Iterator[None]:
@@ -93,6 +95,7 @@ class Result:
             "checks": self.checks,
             "errors": self.errors,
             "notes": list(self.notes),
+            "complete": self.complete,
         }
         file = folder / f"speed_{self.benchmark}.json"
         file.write_text(json.dumps(record, indent=1, default=_plain) + "\n", encoding="utf-8")
@@ -138,6 +141,8 @@ def markdown(record: Mapping[str, Any]) -> str:
         parts.append(f"Largest differences: {'; '.join(checks)}.")
     if record.get("notes"):
         parts.append(" ".join(record["notes"]))
+    if not record.get("complete", True):
+        parts.append("**Unfinished:** the measurement was stopped before its end.")
     parts += [f"**Not measured:** {error}" for error in record.get("errors", [])]
     return "\n\n".join(parts) + "\n"
 

@@ -2,9 +2,10 @@
 
 Batches are of examples in random order, padded to their longest, as a plain loader makes them; the
 zoo's packed execution takes the padding out of the same batches. Each way trains a model of its own
-in one process, in turns on each batch. Before it is timed, the losses without dropout (and the
-norms of the gradients) must be the same. Padded over real tokens is the ceiling: what a step can
-gain at most if padding costs nothing. Peak memory is measured in processes of its own (`memory`).
+in one process, in turns on each batch. Before it is timed, the losses without dropout must be the
+same; how far the norms of the gradients differ is said. Padded over real tokens is the ceiling:
+what a step can gain at most if padding costs nothing. Peak memory is measured in processes of its
+own (`memory`).
 """
 
 import argparse
@@ -39,6 +40,8 @@ _NOTES = [
     "Summaries and plain text (a document a row) are in batches of a fourth of the rows. The zoo's "
     "head for masked tokens reads these alone, transformers' all of them; the share of the GEMM "
     "peak leaves heads out.",
+    "Of long texts (questions, summaries, plain text) a fourth of the batches is measured, at "
+    "least one: quartiles are of repetitions, not of texts.",
     "Peak memory: a process of its own for each way, what it grows by from before its model is "
     "loaded (on a GPU: allocated tensors), in two steps on the largest batches.",
 ]
@@ -73,7 +76,7 @@ def _measure(name: str, wanted: Sequence[str], options: argparse.Namespace) -> R
 
 
 def _ways(wanted: Sequence[str], family: str, precision: str) -> list[str]:
-    """What to measure: padding in the second precision, and freezing but once, tell little more."""
+    """What to measure: padding only in fp32, and freezing only of the first family."""
     ways = [way for way in wanted if way != UNPACKED or precision == "fp32"]
     return [*ways, FROZEN] if family == "ner" and THEIRS in wanted else ways
 

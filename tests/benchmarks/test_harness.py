@@ -128,6 +128,7 @@ def test_what_cannot_be_measured_is_said_and_the_rest_is_kept(
     assert record["errors"] == ["b: ValueError: no weights", "c: SystemExit: off"]
     assert "**Not measured:** b: ValueError: no weights" in results.markdown(record)
     assert "Traceback" in capsys.readouterr().err
+    assert "**Unfinished:**" in results.markdown(record)
 
 
 def test_a_part_that_fails_does_not_lose_the_others(
@@ -147,7 +148,9 @@ def test_a_part_that_fails_does_not_lose_the_others(
     assert speed.main(["all", *flags]) == 1
     assert set(results.read(tmp_path)) == {"metrics"}
     assert "startup" in capsys.readouterr().err.splitlines()[-1]
-    assert "| a |" in (tmp_path / "speed.md").read_text(encoding="utf-8")
+    page = (tmp_path / "speed.md").read_text(encoding="utf-8")
+    assert "| a |" in page
+    assert "Unfinished" not in page
     monkeypatch.setattr(speed, "PARTS", {"metrics": parts["metrics"]})
     assert speed.main(["all", *flags]) == 0
 

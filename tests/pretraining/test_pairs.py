@@ -239,8 +239,12 @@ def test_what_cannot_work_is_refused_in_a_sentence(corpus: str, tiny: Tiny, tmp_
     one = tmp_path / "one.txt"
     one.write_text("ada lived in london .\nthe dog .\n\n", encoding="utf-8")
     for options in ({"train": str(one)}, {"validation": str(one)}):
-        with pytest.raises(DataError, match=r"all of the \w+ data is of one. In a text file"):
+        (split,) = options
+        with pytest.raises(DataError, match=f"all of the {split} data is of one. In a text file"):
             _data(corpus, tiny("bert"), **options).train_dataloader()
+    alone = _data(corpus, tiny("bert"), test=str(one))
+    with pytest.raises(DataError, match="all of the test data is of one"):
+        alone.test_dataloader()
     _data(str(one), tiny("bert"), sentence_pairs="order").train_dataloader()
     with pytest.raises(DataError, match="4 tokens leave no room beside 3 special ones"):
         _data(corpus, tiny("bert"), max_length=4).train_dataloader()

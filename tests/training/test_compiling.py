@@ -13,7 +13,7 @@ from torch._inductor.exc import InvalidCxxCompiler
 from zoo import NERDataModule, NERTask
 from zoo.errors import ZooError
 from zoo.tracking.export import export_model
-from zoo.training.compiling import is_compiled
+from zoo.training.compiling import compile_blocks, is_compiled
 
 LABELS = ["O", "B-PER", "I-PER"]
 
@@ -149,6 +149,13 @@ def test_without_a_compiler_it_is_said_what_to_install(
     task = NERTask(bert, labels=LABELS, compile=True)
     with pytest.raises(ZooError, match=r"needs a C\+\+ compiler, and none was found"):
         task.configure_model()
+
+
+def test_a_model_whose_blocks_are_unknown_is_not_compiled_in_silence(bert: str) -> None:
+    task = NERTask(bert, labels=LABELS)
+    task.configure_model()
+    with pytest.raises(ZooError, match="no blocks are known of BertForTokenClassification"):
+        compile_blocks(task.net, ["LlamaDecoderLayer"])
 
 
 def test_a_sharded_model_is_not_compiled(bert: str, monkeypatch: pytest.MonkeyPatch) -> None:

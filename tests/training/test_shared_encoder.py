@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from zoo import ClassificationTask, NERTask, QATask, backbones
-from zoo.errors import BackboneError, RunError
+from zoo.errors import BackboneError, RunError, ZooError
 from zoo.tracking.export import export_model
 
 LABELS = ["O", "B-PER", "I-PER"]
@@ -202,6 +202,13 @@ def test_a_fit_of_lightning_keeps_the_encoder_frozen_and_its_checkpoint_whole(
     with pytest.raises(RunError, match="another encoder than the one that this task shares"):
         fitting.test(topics, data, ckpt_path=tmp_path / "other.ckpt", weights_only=True)
     assert all(torch.equal(tensor, before[name]) for name, tensor in body_of(entities).items())
+
+
+def test_a_task_that_shares_its_encoder_does_not_compile_it(tiny: Callable[[str], Path]) -> None:
+    encoder = backbones.load_encoder(str(tiny("bert")))
+    with pytest.raises(ZooError, match=r"compile compiles the encoder in place"):
+        QATask(str(tiny("bert")), compile=True).use_encoder(encoder)
+    QATask(str(tiny("bert")), compile=True).use_encoder(encoder, copy=True)
 
 
 def test_an_encoder_of_another_backbone_or_kind_is_refused(tiny: Callable[[str], Path]) -> None:

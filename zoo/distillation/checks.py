@@ -34,10 +34,10 @@ def check_match(student: Any, teacher: Any) -> list[int] | None:
             f"The teacher in {teacher.backbone} has the mode {modes[1]} and the student "
             f"{modes[0]}: give --data.mode {modes[1]}, or another teacher."
         )
-    if getattr(student, "sentence_pairs", None) is not None:
+    if student.family == "pretraining":
         raise ZooError(
-            f"--data.sentence_pairs {student.sentence_pairs} has no part in distillation, whose "
-            "teacher is asked for tokens alone: leave one of the two out."
+            "Distillation is for NER, classification, question answering and summarization, not "
+            "for pretraining. `python -m recipes pretraining` trains a smaller language model."
         )
     _check_tokenizers(student, teacher)
     return _order(student.labels, teacher.known_labels, teacher.backbone)

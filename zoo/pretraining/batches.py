@@ -18,7 +18,7 @@ def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict
     Returns:
         `input_ids`, `attention_mask`, `pieces` (the piece that a token is of, from 1), `words`
         (`NO_WORD` at special tokens and padding) and `sizes`, int64 `[blocks, longest]`; `example`
-        and `part`, lists with one entry a block.
+        and `part`, lists with one entry a block; `tokens`, how many there are.
     """
     return {
         "input_ids": padded([row["input_ids"] for row in features], fill=pad_token_id),
@@ -28,6 +28,7 @@ def collate(features: Sequence[Mapping[str, Any]], *, pad_token_id: int) -> dict
         "sizes": padded([row["sizes"] for row in features], fill=0),
         "example": [row["example"] for row in features],
         "part": [row["part"] for row in features],
+        "tokens": sum(len(row["input_ids"]) for row in features),
     }
 
 

@@ -333,6 +333,7 @@ class MaskedLMDataModule(TextDataModule):
             objective=self.sentence_pairs,
             frame=self.find_frame(),
             seed=self.seed if split == "train" else EVALUATION_SEED,
+            split=split,
         )
 
     def train_dataloader(self) -> StatefulDataLoader:

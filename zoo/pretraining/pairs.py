@@ -62,7 +62,7 @@ class PairSampler(LengthGroupedSampler):
             yield EpochRows.of(rows, self.epoch)
 
 
-def one_document(split: str = "some") -> DataError:
+def one_document(split: str) -> DataError:
     """The error that a split has no segment of another document."""
     return DataError(
         f"--data.sentence_pairs next draws segments of other documents, and all of the {split} data"
@@ -203,6 +203,7 @@ class PairRows(Rows):
         objective: `next` or `order`.
         frame: The special tokens around two texts.
         seed: Fixes the draws, with the epoch that a batch of `PairSampler` is of (else 0).
+        split: What the table is called in an error.
 
     Raises:
         DataError: `next`, and all pairs are of one document.
@@ -216,13 +217,14 @@ class PairRows(Rows):
         objective: Objective,
         frame: Frame,
         seed: int,
+        split: str = "given",
     ):
         super().__init__(table, collate)
         self.objective = objective
         self.frame = frame
         self.seed = seed
         if objective == "next" and len(table) and self._documents[0] == self._documents[-1]:
-            raise one_document()
+            raise one_document(split)
 
     @cached_property
     def _documents(self) -> Any:

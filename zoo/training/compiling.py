@@ -25,14 +25,19 @@ def compile_blocks(model: "PreTrainedModel", names: Sequence[str], *, gpu: bool 
         gpu: Whether it will be on a GPU.
 
     Raises:
-        ZooError: Nothing here can compile it.
+        ZooError: Nothing here can compile it, or its blocks are unknown.
     """
     from torch import _dynamo as dynamo  # takes a second to import
 
     _check(gpu=gpu)
     # A hook that is added later, such as a distillation's, would else not be called.
     dynamo.config.skip_nnmodule_hook_guards = False
-    for block in _blocks(model, names):
+    blocks = _blocks(model, names)
+    if not blocks:
+        raise ZooError(
+            f"--model.compile: no blocks are known of {type(model).__name__}. Leave it out."
+        )
+    for block in blocks:
         if block._compiled_call_impl is None:
             block.compile(dynamic=True)
 

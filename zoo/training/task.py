@@ -163,12 +163,17 @@ class FineTuningTask(AdaptedTask):
 
         Raises:
             BackboneError: It is of another backbone or kind.
-            ZooError: The task's adaptation would change what others predict.
+            ZooError: The task's adaptation, or its compilation, would change what others predict.
         """
         if not copy and self.adaptation.kind not in ("full", "head"):
             raise ZooError(
                 f"--model.adaptation {self.adaptation.kind} changes the encoder, which tasks that "
                 "share it cannot have: use head, or use_encoder(..., copy=True)."
+            )
+        if not copy and self.compiles:
+            raise ZooError(
+                "--model.compile compiles the encoder in place, which tasks that share it cannot "
+                "have: leave it out, or use_encoder(..., copy=True)."
             )
         with torch.device("meta"):
             model = self._load(self.labels, weights=False)

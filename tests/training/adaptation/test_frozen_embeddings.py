@@ -10,7 +10,7 @@ import torch
 from lightning import Trainer
 
 from tests.training.adaptation.conftest import FAMILIES
-from zoo.errors import ZooError
+from zoo.errors import RunError, ZooError
 from zoo.tracking.export import export_model
 
 Tiny = Callable[[str], Path]
@@ -94,6 +94,28 @@ def test_a_model_that_was_tested_first_is_fitted_with_frozen_embeddings(
     assert words.requires_grad
     trainer(max_steps=1, max_epochs=-1, limit_val_batches=0).fit(task, data)
     assert not words.requires_grad
+
+
+def test_a_training_goes_on_with_embeddings_frozen_as_before_or_says_so(
+    tiny: Tiny,
+    data_of: Callable[..., Any],
+    task_of: Callable[..., Any],
+    trainer: Callable[..., Trainer],
+    tmp_path: Path,
+) -> None:
+    data = data_of("ner", str(tiny("bert")))
+    fit = trainer(max_steps=1, max_epochs=-1, limit_val_batches=0)
+    fit.fit(task_of("ner", str(tiny("bert")), data, freeze_embeddings=True), data)
+    fit.save_checkpoint(tmp_path / "x.ckpt")
+    given: dict[str, Any] = {"ckpt_path": tmp_path / "x.ckpt", "weights_only": True}
+    other = task_of("ner", str(tiny("bert")), data)
+    on = {"max_epochs": -1, "limit_val_batches": 0}
+    with pytest.raises(RunError, match=r"trained with --model.freeze_embeddings true"):
+        trainer(max_steps=2, **on).fit(other, data, **given)
+    trainer(limit_test_batches=1).test(other, data, verbose=False, **given)
+    again = task_of("ner", str(tiny("bert")), data, freeze_embeddings=True)
+    trainer(max_steps=2, **on).fit(again, data, **given)
+    assert again.trainer.global_step == 2
 
 
 @pytest.mark.parametrize("kind", ["head", "bitfit", "lora", "prompt"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch.strategies import FSDPStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -383,12 +384,22 @@ class AdaptedTask(OptimizedTask):
                 f"The checkpoint is of --model.adaptation {saved.plain()}, but the task has "
                 f"{self.adaptation.plain()}. Give the task that of the checkpoint."
             )
+        self._check_embeddings(checkpoint)
         if self._adapted is None or not saved.is_partial:
             return
         check_base(checkpoint, expected=self._adapted.base, backbone=self.backbone)
         self.check_state(checkpoint["state_dict"])
         if self._adapted.ranks is not None and _RANKS in checkpoint:
             self._adapted.ranks.load_state_dict(checkpoint[_RANKS])
+
+    def _check_embeddings(self, checkpoint: Mapping[str, Any]) -> None:
+        frozen = bool(checkpoint["hyper_parameters"].get("freeze_embeddings", False))
+        fitting = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+        if fitting and frozen != self.freeze_embeddings:
+            raise RunError(
+                f"The checkpoint was trained with --model.freeze_embeddings {str(frozen).lower()}, "
+                "and its optimizer knows those weights alone: give that of the checkpoint."
+            )
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
