@@ -192,8 +192,17 @@ def _tokenizer(architecture: str) -> Any:
         piece = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         piece.normalizer = normalizers.BertNormalizer(lowercase=True)
         piece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        # Trainers number pieces in an order that differs from process to process, and break ties
+        # by it: what they find inside words is given a place first.
+        lines = map(piece.normalizer.normalize_str, CORPUS)
+        letters = sorted({letter for line in lines for letter in line} - {" "})
         piece.train_from_iterator(
-            CORPUS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special)
+            CORPUS,
+            trainers.WordPieceTrainer(
+                vocab_size=300,
+                special_tokens=[*special, *(f"##{letter}" for letter in letters)],
+                initial_alphabet=letters,
+            ),
         )
         return BertTokenizer(vocab=piece.get_vocab(), do_lower_case=True)
     if architecture in ("roberta", "modernbert", "bart"):
@@ -241,9 +250,14 @@ def _tokenizer(architecture: str) -> Any:
     unigram.train_from_iterator(
         CORPUS, trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>")
     )
+    pieces = json.loads(unigram.to_str())["model"]["vocab"]
+    # Equal scores come in any order, and equal but for rounding.
+    rest = [(piece, round(score, 4)) for piece, score in pieces if piece not in special]
+    ordered = [(piece, 0.0) for piece in special]
+    ordered += sorted(rest, key=lambda one: (-one[1], one[0]))
     if architecture == "albert":
-        pieces = json.loads(unigram.to_str())["model"]["vocab"]
-        return AlbertTokenizer(vocab=[(piece, score) for piece, score in pieces])
+        return AlbertTokenizer(vocab=ordered)
+    unigram.model = models.Unigram(ordered, unk_id=special.index("<unk>"), byte_fallback=False)
     if architecture == "t5":
         unigram.post_processor = processors.TemplateProcessing(
             single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
