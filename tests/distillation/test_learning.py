@@ -152,7 +152,7 @@ def test_hidden_states_of_an_equal_student_match_and_those_of_others_come_nearer
     for folder in (tmp_path / "teacher", student_of(teacher, tmp_path / "student", layers=1)):
         data = data_of(family, tmp_path, str(folder))
         equal = folder.name == "teacher"
-        rate = 0.0 if equal else 2e-2 if family == "abstractive" else 5e-3
+        rate = 0.0 if equal else 2e-2
         student = student_task(family, str(folder), data, learning_rate=rate)
         student = still(student) if equal else strange(student)
         parts = Parts()

@@ -162,7 +162,7 @@ def test_masks_are_filled_as_transformers_would(architecture: str, tiny: Tiny) -
         words = [str(task.tokenizer.decode([token])).strip() for token in best.indices]
         assert [one.token for one in fills] == words
     record = found[0].to_dict()
-    assert record["masks"][1][0]["text"].startswith("Ada [MASK] in ")
+    assert record["masks"][1][0]["text"].startswith("Ada [MASK] in")
     assert json.loads(json.dumps(record)) == record
     assert "<ol>" in found._repr_html_()
 

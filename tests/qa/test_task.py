@@ -97,7 +97,7 @@ class FixedTask(QATask):
 
 _FIXED = [
     ("ada lived .", [("who ?", [("ada", 0)]), ("when ?", [])]),
-    ("bob lived .", [("who ?", [("bob", 0)]), ("when ?", [])]),
+    ("fox lived .", [("who ?", [("fox", 0)]), ("when ?", [])]),
 ]
 
 
