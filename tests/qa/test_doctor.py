@@ -76,8 +76,8 @@ def without_offset(corpus: Corpus) -> None:
 
 def inside_token(corpus: Corpus) -> None:
     one = corpus["train"][3]
-    one["context"] = "The house was built by a and b ."
-    answer(one, "hous", 4)
+    one["context"] = "Ada worked for a and b ."
+    answer(one, "work", 4)
 
 
 def too_long(corpus: Corpus) -> None:

@@ -15,7 +15,7 @@ from filelock import FileLock
 from zoo.errors import DataError
 
 #: Raise when what is written into the cache changes shape.
-FORMAT = 2
+FORMAT = 3
 
 T = TypeVar("T")
 

@@ -257,7 +257,7 @@ class QADataModule(TextDataModule):
     @property
     def encoding_key(self) -> dict[str, Any]:
         """Settings that change the features of the same examples."""
-        return {"stride": self.stride, "offsets": "of letters"}
+        return {"stride": self.stride}
 
     def encode(self, examples: Sequence[Mapping[str, Any]]) -> Iterable[list[dict[str, Any]]]:
         """Windows of each question's text."""
