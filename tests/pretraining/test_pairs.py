@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.pretraining.masked_data import paired_data
 from zoo.data.frames import Frame
 from zoo.errors import DataError, ZooError
 from zoo.pretraining.causal_datamodule import CausalLMDataModule
@@ -33,21 +34,6 @@ def corpus(tmp_path: Path) -> str:
     path = tmp_path / "corpus.txt"
     path.write_text("\n".join(_text(at) for at in range(120)), encoding="utf-8")
     return str(path)
-
-
-def _data(corpus: str, backbone: Path | str, **options: Any) -> MaskedLMDataModule:
-    return MaskedLMDataModule(
-        **{
-            "train": corpus,
-            "validation": corpus,
-            "test": corpus,
-            "backbone": str(backbone),
-            "max_length": 32,
-            "batch_size": 8,
-            "sentence_pairs": "next",
-            **options,
-        }
-    )
 
 
 def _drawn(data: MaskedLMDataModule, epoch: int) -> list[dict[str, Any]]:
@@ -92,7 +78,7 @@ def test_segments_are_joined_and_parted_with_their_words_counted_on() -> None:
 def test_true_pairs_hold_every_token_of_their_document_once_and_in_order(
     architecture: str, max_length: int, corpus: str, tiny: Tiny
 ) -> None:
-    data = _data(corpus, tiny(architecture), max_length=max_length)
+    data = paired_data(corpus, tiny(architecture), max_length=max_length)
     found: dict[int, list[int]] = {}
     frame = data.find_frame()
     for row in data.features("train"):
@@ -113,7 +99,7 @@ def test_true_pairs_hold_every_token_of_their_document_once_and_in_order(
 def test_half_of_thousands_of_pairs_are_false_ones_of_the_right_kind(
     objective: Any, architecture: str, corpus: str, tiny: Tiny
 ) -> None:
-    data = _data(corpus, tiny(architecture), sentence_pairs=objective)
+    data = paired_data(corpus, tiny(architecture), sentence_pairs=objective)
     table, frame = data.features("train"), data.find_frame()
     stored = [table[at] for at in range(len(table))]
     parts = [segments(row, frame) for row in stored]
@@ -155,7 +141,7 @@ def test_half_of_thousands_of_pairs_are_false_ones_of_the_right_kind(
 def test_partners_are_never_of_the_same_document_and_come_from_all_others(
     corpus: str, tiny: Tiny
 ) -> None:
-    rows: Any = _data(corpus, tiny("bert")).rows("train")
+    rows: Any = paired_data(corpus, tiny("bert")).rows("train")
     documents = np.asarray(rows.table["example"])
     chance = np.random.default_rng(3)
     seen: Counter[int] = Counter()
@@ -168,13 +154,13 @@ def test_partners_are_never_of_the_same_document_and_come_from_all_others(
 
 
 def test_pairs_depend_on_seed_epoch_and_row_alone(corpus: str, tiny: Tiny) -> None:
-    data = _data(corpus, tiny("bert"))
+    data = paired_data(corpus, tiny("bert"))
     rows: Any = data.rows("train")
     alone = [rows.drawn([at], 3)[0] for at in (5, 2, 17)]
     assert rows.drawn([5, 2, 17], 3) == alone
-    assert _drawn(data, 0) == _drawn(_data(corpus, tiny("bert"), batch_size=3), 0)
+    assert _drawn(data, 0) == _drawn(paired_data(corpus, tiny("bert"), batch_size=3), 0)
     assert _drawn(data, 0) != _drawn(data, 1)
-    assert _drawn(data, 0) != _drawn(_data(corpus, tiny("bert"), seed=7), 0)
+    assert _drawn(data, 0) != _drawn(paired_data(corpus, tiny("bert"), seed=7), 0)
     # In batches they are of the epoch that the sampler has come to.
     sampler = data.training_sampler(None)
     for epoch in (0, 2):
@@ -189,7 +175,7 @@ def test_evaluation_asks_the_same_whatever_the_batches_and_the_seed(
     corpus: str, tiny: Tiny
 ) -> None:
     def asked(**options: Any) -> dict[tuple[int, int], Any]:
-        data = _data(corpus, tiny("bert"), **options)
+        data = paired_data(corpus, tiny("bert"), **options)
         return {
             (example, part): (label, [one for one in ids if one], [one for one in right if one > 0])
             for batch in data.val_dataloader()
@@ -205,7 +191,7 @@ def test_evaluation_asks_the_same_whatever_the_batches_and_the_seed(
 
     found = asked()
     assert asked(seed=7, batch_size=3) == found
-    data = _data(corpus, tiny("bert"))
+    data = paired_data(corpus, tiny("bert"))
     batches = list(data.asked("test"))
     tokens = sum(len(right) for _, _, right in found.values())
     assert sum(len(ids) for ids, _ in batches) == tokens
@@ -218,7 +204,7 @@ def test_evaluation_asks_the_same_whatever_the_batches_and_the_seed(
 def test_a_batch_has_the_types_of_the_tokenizer_and_is_of_one_piece(
     architecture: str, corpus: str, tiny: Tiny
 ) -> None:
-    data = _data(corpus, tiny(architecture), sentence_pairs="order")
+    data = paired_data(corpus, tiny(architecture), sentence_pairs="order")
     batch: Any = next(iter(data.train_dataloader()))
     assert torch.equal(batch["pieces"], batch["attention_mask"])
     tokenizer = data.tokenizer
@@ -241,22 +227,22 @@ def test_what_cannot_work_is_refused_in_a_sentence(corpus: str, tiny: Tiny, tmp_
     for options in ({"train": str(one)}, {"validation": str(one)}):
         (split,) = options
         with pytest.raises(DataError, match=f"all of the {split} data is of one. In a text file"):
-            _data(corpus, tiny("bert"), **options).train_dataloader()
-    alone = _data(corpus, tiny("bert"), test=str(one))
+            paired_data(corpus, tiny("bert"), **options).train_dataloader()
+    alone = paired_data(corpus, tiny("bert"), test=str(one))
     with pytest.raises(DataError, match="all of the test data is of one"):
         alone.test_dataloader()
-    _data(str(one), tiny("bert"), sentence_pairs="order").train_dataloader()
+    paired_data(str(one), tiny("bert"), sentence_pairs="order").train_dataloader()
     with pytest.raises(DataError, match="4 tokens leave no room beside 3 special ones"):
-        _data(corpus, tiny("bert"), max_length=4).train_dataloader()
+        paired_data(corpus, tiny("bert"), max_length=4).train_dataloader()
 
 
 @pytest.mark.slow
 def test_processes_that_prepare_batches_know_the_epoch(corpus: str, tiny: Tiny) -> None:
     found = []
     for workers in (0, 2):
-        loader: Any = _data(corpus, tiny("bert"), num_workers=workers).train_dataloader()
+        loader: Any = paired_data(corpus, tiny("bert"), num_workers=workers).train_dataloader()
         loader.sampler.set_epoch(2)
         found.append([batch["input_ids"].tolist() for batch in loader])
     assert found[0] == found[1]
-    fresh: Any = _data(corpus, tiny("bert")).train_dataloader()
+    fresh: Any = paired_data(corpus, tiny("bert")).train_dataloader()
     assert [batch["input_ids"].tolist() for batch in fresh] != found[0]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoModelForPreTraining
 
 from tests.conftest import ARCHITECTURES
+from tests.pretraining.masked_data import paired_data
 from tests.training.distributed_runs import make_trainer, whole
 from tests.training.workers import together
 from zoo.errors import RunError, ZooError
@@ -37,21 +38,6 @@ def corpus(tmp_path: Path) -> str:
     return str(path)
 
 
-def _data(corpus: str, backbone: Path | str, **options: Any) -> MaskedLMDataModule:
-    return MaskedLMDataModule(
-        **{
-            "train": corpus,
-            "validation": corpus,
-            "test": corpus,
-            "backbone": str(backbone),
-            "max_length": 32,
-            "batch_size": 8,
-            "sentence_pairs": "next",
-            **options,
-        }
-    )
-
-
 def _task(data: MaskedLMDataModule, **options: Any) -> MaskedLMTask:
     return MaskedLMTask(data.backbone, sentence_pairs=data.sentence_pairs, **options)
 
@@ -74,7 +60,7 @@ def test_the_loss_is_that_of_transformers_pretraining_model(
     corpus: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data = _data(corpus, tiny(architecture), sentence_pairs=objective)
+    data = paired_data(corpus, tiny(architecture), sentence_pairs=objective)
     task = _task(data, mask_share=0.3, packed=packed)
     task.configure_model()
     task.net.eval()
@@ -123,7 +109,7 @@ def test_the_loss_is_that_of_transformers_pretraining_model(
 def test_every_architecture_judges_pairs_and_never_masks_special_tokens(
     architecture: str, tiny: Tiny, corpus: str, trainer: MakeTrainer
 ) -> None:
-    data = _data(corpus, tiny(architecture))
+    data = paired_data(corpus, tiny(architecture))
     task = _task(data, mask_share=0.5)
     fit = trainer(limit_train_batches=2, log_every_n_steps=1)
     fit.fit(task, data)
@@ -149,7 +135,7 @@ def test_segments_of_other_documents_are_learned_to_be_told(
     lines = [" ".join([("ada", "fox")[at % 2]] * 12) for at in range(64)]
     path = tmp_path / "clear.txt"
     path.write_text("\n".join(lines), encoding="utf-8")
-    data = _data(str(path), tiny("bert"), seed=1)
+    data = paired_data(str(path), tiny("bert"), seed=1)
     torch.manual_seed(1)
     task = _task(data, learning_rate=3e-3, mask_share=0.05)
     trainer(max_epochs=30, limit_val_batches=0).fit(task, data)
@@ -167,7 +153,7 @@ def test_segments_of_other_documents_are_learned_to_be_told(
 def test_the_scores_are_those_of_all_pairs_counted_by_hand(
     tiny: Tiny, corpus: str, trainer: MakeTrainer
 ) -> None:
-    data = _data(corpus, tiny("bert"), batch_size=7)
+    data = paired_data(corpus, tiny("bert"), batch_size=7)
     task = _task(data)
     run = trainer(max_steps=1, max_epochs=-1, limit_val_batches=0)
     run.fit(task, data)
@@ -201,7 +187,7 @@ def test_sums_of_counts_are_exact_however_they_are_shared_out() -> None:
 def test_the_exported_model_is_a_plain_one_with_the_head_beside(
     tiny: Tiny, corpus: str, tmp_path: Path, trainer: MakeTrainer
 ) -> None:
-    data = _data(corpus, tiny("bert"))
+    data = paired_data(corpus, tiny("bert"))
     task = _task(data, learning_rate=1e-3)
     fit = trainer(max_steps=3, max_epochs=-1, limit_val_batches=0)
     fit.fit(task, data)
@@ -224,10 +210,10 @@ def test_the_exported_model_is_a_plain_one_with_the_head_beside(
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
     # Who goes on with the objective, or tests it, has the head back.
-    on = _data(corpus, folder)
+    on = paired_data(corpus, folder)
     (found,) = trainer().validate(_task(on), on, verbose=False)
     assert found == pytest.approx(scores, abs=1e-6)
-    other = _data(corpus, folder, sentence_pairs="order")
+    other = paired_data(corpus, folder, sentence_pairs="order")
     with pytest.raises(RunError, match=r"no trained head for --data\.sentence_pairs order"):
         trainer().validate(_task(other), other, verbose=False)
     (folder / FILE).unlink()
@@ -238,7 +224,7 @@ def test_the_exported_model_is_a_plain_one_with_the_head_beside(
 def test_a_checkpoint_brings_the_head_and_is_of_its_objective(
     tiny: Tiny, corpus: str, tmp_path: Path, trainer: MakeTrainer
 ) -> None:
-    data = _data(corpus, tiny("bert"))
+    data = paired_data(corpus, tiny("bert"))
     fit = trainer(max_steps=2, max_epochs=-1, limit_val_batches=0)
     task = _task(data, adaptation="lora", learning_rate=1e-2)
     fit.fit(task, data)
@@ -251,16 +237,16 @@ def test_a_checkpoint_brings_the_head_and_is_of_its_objective(
     )[0]
     assert found == pytest.approx(scores, abs=1e-6)
     for wrong in (None, "order"):
-        other = _data(corpus, tiny("bert"), sentence_pairs=wrong)
+        other = paired_data(corpus, tiny("bert"), sentence_pairs=wrong)
         with pytest.raises(RunError, match=r"was trained with --data\.sentence_pairs next"):
             trainer().validate(_task(other), other, ckpt_path=path, weights_only=True)
 
 
 def test_task_and_data_must_agree(tiny: Tiny, corpus: str, trainer: MakeTrainer) -> None:
-    data = _data(corpus, tiny("bert"))
+    data = paired_data(corpus, tiny("bert"))
     with pytest.raises(ZooError, match="must have the same sentence_pairs"):
         trainer(max_steps=1).fit(MaskedLMTask(data.backbone), data)
-    plain = _data(corpus, tiny("bert"), sentence_pairs=None)
+    plain = paired_data(corpus, tiny("bert"), sentence_pairs=None)
     with pytest.raises(ZooError, match="must have the same sentence_pairs"):
         trainer(max_steps=1).fit(MaskedLMTask(data.backbone, sentence_pairs="next"), plain)
 
@@ -270,7 +256,7 @@ def test_task_and_data_must_agree(tiny: Tiny, corpus: str, trainer: MakeTrainer)
 def test_two_processes_count_every_pair_once_and_train_one_head(
     strategy: str, tiny: Tiny, corpus: str, tmp_path: Path, trainer: MakeTrainer
 ) -> None:
-    data = _data(corpus, tiny("bert"))
+    data = paired_data(corpus, tiny("bert"))
     task = _task(data, learning_rate=1e-3)
     trainer(max_steps=3, max_epochs=-1, limit_val_batches=0).fit(task, data)
     folder = tmp_path / "model"
@@ -289,7 +275,7 @@ def test_two_processes_count_every_pair_once_and_train_one_head(
 
 def evaluate_and_fit(strategy: str, corpus: str, folder: str) -> dict[str, Any]:
     """Scores of an exported model in one of two processes, and its head after some steps."""
-    data = _data(corpus, folder, batch_size=5)
+    data = paired_data(corpus, folder, batch_size=5)
     (scores,) = make_trainer(2, strategy).validate(_task(data), data, verbose=False)
     task = _task(data, learning_rate=1e-2, warmup=0.0)
     fit = {"max_steps": 2, "max_epochs": -1, "limit_val_batches": 0}

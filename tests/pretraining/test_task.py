@@ -11,6 +11,7 @@ import torch
 from lightning import Callback, Trainer
 
 from tests.conftest import ARCHITECTURES
+from tests.pretraining.masked_data import masked_data
 from zoo.errors import DataError, RunError, ZooError
 from zoo.pretraining.datamodule import MaskedLMDataModule
 from zoo.pretraining.encoding import IGNORED, corrupt, seeded
@@ -31,17 +32,7 @@ def corpus(tmp_path: Path) -> str:
 
 
 def _data(corpus: str, backbone: Path | str, **options: Any) -> MaskedLMDataModule:
-    return MaskedLMDataModule(
-        **{
-            "train": corpus,
-            "validation": corpus,
-            "test": corpus,
-            "backbone": str(backbone),
-            "max_length": 32,
-            "batch_size": 4,
-            **options,
-        }
-    )
+    return masked_data(corpus, backbone, **{"batch_size": 4, **options})
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
