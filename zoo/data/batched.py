@@ -7,7 +7,6 @@ from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from lightning import LightningDataModule
 from torchdata.stateful_dataloader import StatefulDataLoader
@@ -71,6 +70,8 @@ class BatchedDataModule(LightningDataModule):
         return int(self._lengths(split).max(initial=0))
 
     def _lengths(self, split: Split) -> Lengths:
+        import pyarrow.compute as pc
+
         table = self.features(split)
         lengths = pc.list_value_length(table.data.column("input_ids"))
         # Of a million rows, half the memory of int64.

@@ -275,6 +275,11 @@ class MaskedLMDataModule(TextDataModule):
             return frame_of_pairs(self.tokenizer, backbone=self.backbone)
         return Frame.of(self.tokenizer, pairs=False)
 
+    @cached_property
+    def _frame(self) -> Frame:
+        # Each batch of pairs asks for it, and to find it asks the tokenizer.
+        return self.find_frame()
+
     def encode(self, examples: Sequence[Mapping[str, Any]]) -> Iterable[list[dict[str, Any]]]:
         """The blocks that end in each document: the others of its tokens are in a later one.
 
@@ -316,7 +321,7 @@ class MaskedLMDataModule(TextDataModule):
         pad = int(self.tokenizer.pad_token_id or 0)
         batch = {**collate(features, pad_token_id=pad), "seed": self.seed}
         if self.sentence_pairs is not None:
-            batch |= collate_pairs(features, frame=self.find_frame())
+            batch |= collate_pairs(features, frame=self._frame)
         return batch
 
     def rows(self, split: Split) -> Rows:
@@ -331,7 +336,7 @@ class MaskedLMDataModule(TextDataModule):
             self.features(split),
             self.collate_of(split),
             objective=self.sentence_pairs,
-            frame=self.find_frame(),
+            frame=self._frame,
             seed=self.seed if split == "train" else EVALUATION_SEED,
             split=split,
         )
