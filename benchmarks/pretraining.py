@@ -202,7 +202,9 @@ def main() -> None:
     )
     print_table(Table(title, ("model", *names), rows))
     if given.output is not None:
-        settings = {key: str(one) for key, one in vars(given).items() if one is not None}
+        paths = ("folder", "output")
+        known = {key: one for key, one in vars(given).items() if one is not None}
+        settings = {key: str(one) for key, one in known.items() if key not in paths}
         facts = {"train_tokens": tokens, "masks": asked, "articles": [trained_on, tested_on]}
         content = {"settings": settings, "data": facts, "results": results}
         given.output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import GradClipAlgorithmType
 
@@ -108,17 +109,21 @@ class OptimizedTask(DistributedTask):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip as asked for, under bf16 too.
+        """Clip as asked for, under bf16 and FSDP1 too.
 
         Lightning refuses to clip for a fused optimizer under any mixed precision, though only
-        float16 scales the gradients.
+        float16 scales the gradients, and to clip by the norm under FSDP1, whose own model can.
         """
-        plugin = self.trainer.precision_plugin
+        plugin, strategy = self.trainer.precision_plugin, self.trainer.strategy
         if self.in_step and (gradient_clip_algorithm or "norm") == "norm":
             if gradient_clip_val:
                 # The optimizer's: what the modules hold may be gathered for a forward pass.
                 groups = optimizer.param_groups
                 clip_gradients([p for group in groups for p in group["params"]], gradient_clip_val)
+        elif isinstance(strategy, FSDPStrategy) and gradient_clip_algorithm in (None, "norm"):
+            whole: Any = strategy.model
+            if gradient_clip_val:
+                whole.clip_grad_norm_(gradient_clip_val)
         elif isinstance(plugin, MixedPrecision) and plugin.scaler is None:
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val or 0.0, algorithm)

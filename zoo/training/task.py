@@ -19,6 +19,7 @@ from zoo.training.adaptation import Adaptation
 from zoo.training.adaptation.prompts import has_prompt
 from zoo.training.adaptation.task import AdaptedTask
 from zoo.training.optimization import Schedule
+from zoo.training.precision import NetworkInHalfPrecision, for_weights_alone
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from zoo.tracking.report import TaskReport
 
 
-class FineTuningTask(AdaptedTask):
+class FineTuningTask(AdaptedTask, NetworkInHalfPrecision):
     """A pretrained backbone with the head of a task family, fine-tuned with AdamW.
 
     The model is built when training or testing begins (`configure_model`), so that a strategy can
@@ -132,6 +133,8 @@ class FineTuningTask(AdaptedTask):
         """Build the model, once: Lightning calls this before fitting and again before testing."""
         fn = self._trainer.state.fn if self._trainer is not None else None
         evaluating = fn in (TrainerFn.VALIDATING, TrainerFn.TESTING, TrainerFn.PREDICTING)
+        if self._trainer is not None:
+            for_weights_alone(self.trainer.precision_plugin)
         if not evaluating:
             self.check_strategy()
         if self.model is not None and self._no_weights is None:
@@ -140,10 +143,13 @@ class FineTuningTask(AdaptedTask):
                 self.compile_model()
             return
         self._no_weights = None  # an evaluation that was refused leaves nothing to fit from
-        if evaluating:
-            self._build_to_evaluate()
-        else:
-            self.model = self._new_model(weights=True)
+        # Lightning would build on the GPU, which draws another new head than the CPU does.
+        with torch.device("cpu"):
+            if evaluating:
+                self._build_to_evaluate()
+            else:
+                self.model = self._new_model(weights=True)
+        if not evaluating:
             self.compile_model()
 
     def use_encoder(self, encoder: "PreTrainedModel", *, copy: bool = False) -> Self:
