@@ -9,6 +9,7 @@ whole set are never held.
 
 import math
 from collections.abc import Hashable, MutableMapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -23,8 +24,12 @@ _Bools: TypeAlias = NDArray[np.bool_]
 #: Logits and scores down to this are of no token or span; no model gives them, masks do.
 _NOTHING = -(2.0**126)
 
-#: Bits of the last character where it is in one integer with the first, which sorts as both do.
+#: Bits of the last character where it is in one integer with the first, which sorts as both do;
+#: and of a pair's place where it is in one with the score.
 _BITS = 32
+
+#: What sorts behind all such integers.
+_LAST = 2**63 - 1
 
 _Example = TypeVar("_Example", bound=Hashable)
 
@@ -101,31 +106,41 @@ def best_spans(
     # Each start beside each end, `[windows, most * most]`. Copies of whole rows: numpy broadcasts
     # rows as short as these several times slower.
     most = start.shape[1]
-    begin, stop = start.astype(np.int32).repeat(most, axis=1), np.tile(end.astype(np.int32), most)
+    length = np.tile(end.astype(np.int32), most) - start.astype(np.int32).repeat(most, axis=1)
+    # As unsigned, a negative length is a large one.
+    places = np.flatnonzero(length.view(np.uint32) < max_answer_length)
+    of = places // most**2
+    by_start = places // most
+    by_end = places - most * (by_start - of)
     with np.errstate(over="ignore"):  # of two masked logits
-        pairs = start_score.repeat(most, axis=1) + np.tile(end_score, most)
+        score = start_score.take(by_start) + end_score.take(by_end)
         null = starts[:, 0] + ends[:, 0]
-    # As unsigned, a negative length is a large one. What is no span is lower than any.
-    too_long = (stop - begin).view(np.uint32) >= max_answer_length
-    np.copyto(pairs, _nothing(most**2), where=too_long)
-    pair = _highest(pairs, k)
-    score = pairs.take(pair)
-    # Tokens ascend, and so do pairs: a stable sort leaves ties in order of place.
-    order = np.argsort(-score, axis=1, kind="stable")
-    order += np.arange(windows)[:, None] * order.shape[1]
-    score, pair = score.take(order), pair.take(order)
-    first, last = (token.take(pair).astype(np.int64) for token in (begin, stop))
-    none = score <= _NOTHING
+    # Few of the pairs are spans, and one integer of each has its score and its place: it is the
+    # best of these rows that are sorted, ties in order of place, as tokens ascend.
+    counts = np.bincount(of, minlength=windows)
+    ranked = np.full((windows, max(k, counts.max(initial=0))), _LAST)
+    gaps = np.arange(windows) * ranked.shape[1] - (np.cumsum(counts) - counts)
+    at = np.arange(len(places)) + gaps.repeat(counts)
+    ranked.reshape(-1)[at] = _descending(score) << _BITS | places - of * most**2
+    ranked.sort(axis=1)
+    ranked = ranked[:, :k]
+    none = ranked == _LAST
+    pair = ranked & (2**_BITS - 1)
+    pair[none] = 0
+    row = np.arange(windows)[:, None] * most
+    by_start, by_end = row + pair // most, row + pair % most
+    with np.errstate(over="ignore", invalid="ignore"):  # of what stands where there is no span
+        score = start_score.take(by_start) + end_score.take(by_end)
+    first, last = start.take(by_start), end.take(by_end)
+    none |= score <= _NOTHING
     score[none], first[none], last[none] = -np.inf, 0, 0
-    if (missing := k - score.shape[1]) > 0:  # tokens so few that they have no k pairs
-        score = np.pad(score, ((0, 0), (0, missing)), constant_values=-np.inf)
-        first, last = (np.pad(token, ((0, 0), (0, missing))) for token in (first, last))
     return Spans(*map(torch.from_numpy, (first, last, score, null)))
 
 
-def _nothing(size: int) -> _Floats:
-    """Scores below all others, each of its own so that there are no ties among them."""
-    return (_NOTHING * (1 + np.arange(size) / 2**23)).astype(np.float32)
+def _descending(scores: _Floats) -> _Ints:
+    """Integers of 32 bits that ascend as the scores descend; -0.0 and 0.0 have the same."""
+    bits = (scores + np.float32(0)).view(np.int32)
+    return ~(bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64)
 
 
 def _highest(values: _Floats, k: int) -> _Ints:
@@ -201,7 +216,11 @@ class Best(NamedTuple):
             context: The example's text.
         """
         answers, row = self.answers, self.row
-        columns = answers.start, answers.end, answers.score, answers.probability
+        scores = answers.score[row].tolist()
+        if scores[-1] == -math.inf:  # so are all from the first on that is
+            del scores[scores.index(-math.inf) :]
+        columns = answers.start[row].tolist(), answers.end[row].tolist()
+        probabilities = answers.probability[row].tolist()
         return [
             {
                 "start": start,
@@ -210,11 +229,8 @@ class Best(NamedTuple):
                 "text": context[start:end],
                 "probability": probability,
             }
-            for start, end, score, probability in zip(
-                *[column[row].tolist() for column in columns],
-                strict=False,  # the last probability is that of "no answer"
-            )
-            if score != -math.inf
+            # The last probability is that of "no answer".
+            for score, start, end, probability in zip(scores, *columns, probabilities, strict=False)
         ]
 
     @property
@@ -289,7 +305,7 @@ def merge(
             found[at] = np.concatenate([np.stack(rows), column])
     rows_of = np.array([own[example] for example in (*held, *examples)], dtype=np.int64)
     table = _merged(found, _parts(rows_of, len(own)))
-    answers.update((example, Best(table, row)) for example, row in own.items())
+    answers.update(zip(own, map(Best, repeat(table), range(len(own))), strict=True))
 
 
 def _parts(rows: _Ints, examples: int) -> _Ints:
