@@ -153,9 +153,13 @@ def _highest(values: _Floats, k: int) -> _Ints:
     k = min(k, columns)
     kept = values >= np.sort(values, axis=1)[:, columns - k, None]
     places = np.flatnonzero(kept)
+    if len(places) == rows * k:
+        found = places.reshape(rows, k)
+        first = np.arange(rows) * columns
+        # As the places ascend, k of each row are its own if the outer ones are.
+        if ((found[:, 0] >= first) & (found[:, -1] < first + columns)).all():
+            return found
     of = places // columns
-    if np.array_equal(of, np.arange(rows).repeat(k)):
-        return places.reshape(rows, k)
     tied = np.flatnonzero(np.bincount(of, minlength=rows) != k)
     order = np.argsort(-values[tied], axis=1, kind="stable")[:, :k]
     kept[tied] = False
@@ -290,19 +294,22 @@ def merge(
     """
     characters = offsets.detach().cpu().numpy()
     first_token = np.arange(len(offsets))[:, None] * offsets.shape[1]
-    start = characters.take((first_token + spans.start.numpy()) * 2).astype(np.int64)
+    start = characters.take((first_token + spans.start.numpy()) * 2).astype(np.int64, copy=False)
     end = characters.take((first_token + spans.end.numpy()) * 2 + 1)
     score = np.where(end > start, spans.score.numpy(), -np.inf)
     number = np.broadcast_to(np.array(windows, dtype=np.int64)[:, None], score.shape)
-    found = [score, start, end, number, spans.null.numpy()]
+    found = [score, start << _BITS | end, number, spans.null.numpy()]
 
     # What earlier batches left of an example counts as one more window, the first.
     own = {example: row for row, example in enumerate(dict.fromkeys(examples))}
     held = [example for example in own if example in answers]
     if held:
-        for at, column in enumerate(found):
-            rows = [answers[example].answers[at][answers[example].row] for example in held]
-            found[at] = np.concatenate([np.stack(rows), column])
+        rows = [
+            (of.score[row], of.start[row] << _BITS | of.end[row], of.window[row], of.null[row])
+            for of, row in (answers[example] for example in held)
+        ]
+        earlier = map(np.stack, zip(*rows, strict=True))
+        found = [np.concatenate(pair) for pair in zip(earlier, found, strict=True)]
     rows_of = np.array([own[example] for example in (*held, *examples)], dtype=np.int64)
     table = _merged(found, _parts(rows_of, len(own)))
     answers.update(zip(own, map(Best, repeat(table), range(len(own))), strict=True))
@@ -324,20 +331,23 @@ def _parts(rows: _Ints, examples: int) -> _Ints:
 
 
 def _merged(found: Sequence[NDArray[Any]], parts: _Ints) -> Answers:
-    """The answers of examples, from score, start, end, window and null of each of their parts."""
+    """The answers of examples.
+
+    Args:
+        found: Score, place (first and last character in one integer), window and null of all parts.
+        parts: What `_parts` says.
+    """
     (examples, most), k = parts.shape, found[0].shape[1]
     missing = parts < 0
-    score, start, end, window = (column[parts].reshape(examples, most * k) for column in found[:4])
+    score, place, window = (column[parts].reshape(examples, most * k) for column in found[:3])
     score[missing.repeat(k, axis=1)] = -np.inf
-    null = np.where(missing, np.inf, found[4][parts]).min(axis=1)
-    place = (start << _BITS) | end
+    null = np.where(missing, np.inf, found[3][parts]).min(axis=1)
 
     # A window's own spans are in order: there is something to do only where there are several
     # windows, or tokens without characters or of the same ones.
     ordered = np.sort(place, axis=1)
-    todo = (~missing).sum(axis=1) > 1
-    todo |= (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
-    todo |= (score[:, 1:] > score[:, :-1]).any(axis=1)
+    wrong = (ordered[:, 1:] == ordered[:, :-1]) | (score[:, 1:] > score[:, :-1])
+    todo = wrong.any(axis=1) | ((~missing).sum(axis=1) > 1)
     some = np.flatnonzero(todo)
     if len(some):
         width = most * k
@@ -352,10 +362,10 @@ def _merged(found: Sequence[NDArray[Any]], parts: _Ints) -> Answers:
         score[some, :k] = some_scores.take(best)
         place[some, :k] = place.take(order)
         window[some, :k] = window.take(order)
-        start, end = place >> _BITS, place & (2**_BITS - 1)
 
-    score, start, end, window = (column[:, :k].copy() for column in (score, start, end, window))
+    score, place, window = score[:, :k].copy(), place[:, :k], window[:, :k].copy()
+    start, end = place >> _BITS, place & (2**_BITS - 1)
     scores = np.concatenate([score, null[:, None]], axis=1)
-    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    weights = np.exp(scores - np.maximum(score[:, 0], null)[:, None])
     probability = weights / weights.sum(axis=1, keepdims=True)
     return Answers(score, start, end, window, null, probability)
