@@ -108,7 +108,7 @@ def best_spans(
     most = start.shape[1]
     length = np.tile(end.astype(np.int32), most) - start.astype(np.int32).repeat(most, axis=1)
     # As unsigned, a negative length is a large one.
-    places = np.flatnonzero(length.view(np.uint32) < max_answer_length)
+    places = np.flatnonzero(length.view(np.uint32) < min(max_answer_length, tokens))
     of = places // most**2
     by_start = places // most
     by_end = places - most * (by_start - of)
@@ -219,7 +219,7 @@ class Best(NamedTuple):
         Args:
             context: The example's text.
         """
-        answers, row = self.answers, self.row
+        answers, row = self
         scores = answers.score[row].tolist()
         if scores[-1] == -math.inf:  # so are all from the first on that is
             del scores[scores.index(-math.inf) :]
@@ -240,7 +240,7 @@ class Best(NamedTuple):
     @property
     def best(self) -> Candidate | None:
         """The first of the candidates; None where no window had a valid span."""
-        answers, row = self.answers, self.row
+        answers, row = self
         if (score := answers.score.item(row, 0)) == -math.inf:
             return None
         start, end, window = answers.start, answers.end, answers.window
@@ -269,7 +269,8 @@ class Best(NamedTuple):
     @property
     def score_difference(self) -> float:
         """Null score minus the best answer's; the example is answered up to some threshold."""
-        return self.null - self.score
+        answers, row = self
+        return answers.null.item(row) - answers.score.item(row, 0)
 
 
 def merge(
