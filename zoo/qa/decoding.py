@@ -115,8 +115,8 @@ def best_spans(
     with np.errstate(over="ignore"):  # of two masked logits
         score = start_score.take(by_start) + end_score.take(by_end)
         null = starts[:, 0] + ends[:, 0]
-    # Few of the pairs are spans, and one integer of each has its score and its place: it is the
-    # best of these rows that are sorted, ties in order of place, as tokens ascend.
+    # In windows of hundreds of tokens few of the pairs are spans, so only those are ranked: by one
+    # integer each, of score and place, as tokens and so places ascend where scores are equal.
     counts = np.bincount(of, minlength=windows)
     ranked = np.full((windows, max(k, counts.max(initial=0))), _LAST)
     gaps = np.arange(windows) * ranked.shape[1] - (np.cumsum(counts) - counts)
