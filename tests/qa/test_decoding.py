@@ -109,6 +109,35 @@ def test_no_span_starts_or_ends_at_a_logit_that_is_not_a_number() -> None:
     assert _rows(spans, 1) == []
 
 
+def test_no_span_ends_before_it_starts_however_long_answers_may_be() -> None:
+    start, end = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[5.0, 4.0, 3.0]])
+    context = torch.ones(1, 3, dtype=torch.bool)
+    for longest in (3, 2**40):
+        spans = best_spans(start, end, context, k=9, max_answer_length=longest)
+        assert _rows(spans, 0) == [
+            (5.0, 0, 0),
+            (5.0, 1, 1),
+            (5.0, 2, 2),
+            (4.0, 0, 1),
+            (4.0, 1, 2),
+            (3.0, 0, 2),
+        ]
+
+
+@pytest.mark.filterwarnings("error")
+def test_windows_with_few_spans_or_none_beside_one_with_many_keep_to_their_own() -> None:
+    low = torch.finfo(torch.float32).min
+    generator = torch.Generator().manual_seed(3)
+    start, end = torch.randn(2, 4, 40, generator=generator)
+    context = torch.ones(4, 40, dtype=torch.bool)
+    context[1] = False
+    start[2], end[2] = low, low  # all masked
+    start[2, 7], end[2, 9] = 1.0, 2.0
+    start[3], end[3] = -math.inf, math.inf
+    start[3, 5] = end[3, 0] = 0.0
+    _check(Case(start, end, context, 20, 40))
+
+
 def test_equal_scores_are_ordered_by_the_earlier_start_then_the_shorter_span() -> None:
     zeros = torch.zeros(1, 4)
     spans = best_spans(zeros, -zeros, torch.ones(1, 4, dtype=torch.bool), k=5, max_answer_length=3)

@@ -9,6 +9,7 @@ whole set are never held.
 
 import math
 from collections.abc import Hashable, MutableMapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -23,8 +24,12 @@ _Bools: TypeAlias = NDArray[np.bool_]
 #: Logits and scores down to this are of no token or span; no model gives them, masks do.
 _NOTHING = -(2.0**126)
 
-#: Bits of the last character where it is in one integer with the first, which sorts as both do.
+#: Bits of the last character where it is in one integer with the first, which sorts as both do;
+#: and of a pair's place where it is in one with the score.
 _BITS = 32
+
+#: What sorts behind all such integers.
+_LAST = 2**63 - 1
 
 _Example = TypeVar("_Example", bound=Hashable)
 
@@ -101,31 +106,41 @@ def best_spans(
     # Each start beside each end, `[windows, most * most]`. Copies of whole rows: numpy broadcasts
     # rows as short as these several times slower.
     most = start.shape[1]
-    begin, stop = start.astype(np.int32).repeat(most, axis=1), np.tile(end.astype(np.int32), most)
+    length = np.tile(end.astype(np.int32), most) - start.astype(np.int32).repeat(most, axis=1)
+    # As unsigned, a negative length is a large one.
+    places = np.flatnonzero(length.view(np.uint32) < min(max_answer_length, tokens))
+    of = places // most**2
+    by_start = places // most
+    by_end = places - most * (by_start - of)
     with np.errstate(over="ignore"):  # of two masked logits
-        pairs = start_score.repeat(most, axis=1) + np.tile(end_score, most)
+        score = start_score.take(by_start) + end_score.take(by_end)
         null = starts[:, 0] + ends[:, 0]
-    # As unsigned, a negative length is a large one. What is no span is lower than any.
-    too_long = (stop - begin).view(np.uint32) >= max_answer_length
-    np.copyto(pairs, _nothing(most**2), where=too_long)
-    pair = _highest(pairs, k)
-    score = pairs.take(pair)
-    # Tokens ascend, and so do pairs: a stable sort leaves ties in order of place.
-    order = np.argsort(-score, axis=1, kind="stable")
-    order += np.arange(windows)[:, None] * order.shape[1]
-    score, pair = score.take(order), pair.take(order)
-    first, last = (token.take(pair).astype(np.int64) for token in (begin, stop))
-    none = score <= _NOTHING
+    # In windows of hundreds of tokens few of the pairs are spans, so only those are ranked: by one
+    # integer each, of score and place, as tokens and so places ascend where scores are equal.
+    counts = np.bincount(of, minlength=windows)
+    ranked = np.full((windows, max(k, counts.max(initial=0))), _LAST)
+    gaps = np.arange(windows) * ranked.shape[1] - (np.cumsum(counts) - counts)
+    at = np.arange(len(places)) + gaps.repeat(counts)
+    ranked.reshape(-1)[at] = _descending(score) << _BITS | places - of * most**2
+    ranked.sort(axis=1)
+    ranked = ranked[:, :k]
+    none = ranked == _LAST
+    pair = ranked & (2**_BITS - 1)
+    pair[none] = 0
+    row = np.arange(windows)[:, None] * most
+    by_start, by_end = row + pair // most, row + pair % most
+    with np.errstate(over="ignore", invalid="ignore"):  # of what stands where there is no span
+        score = start_score.take(by_start) + end_score.take(by_end)
+    first, last = start.take(by_start), end.take(by_end)
+    none |= score <= _NOTHING
     score[none], first[none], last[none] = -np.inf, 0, 0
-    if (missing := k - score.shape[1]) > 0:  # tokens so few that they have no k pairs
-        score = np.pad(score, ((0, 0), (0, missing)), constant_values=-np.inf)
-        first, last = (np.pad(token, ((0, 0), (0, missing))) for token in (first, last))
     return Spans(*map(torch.from_numpy, (first, last, score, null)))
 
 
-def _nothing(size: int) -> _Floats:
-    """Scores below all others, each of its own so that there are no ties among them."""
-    return (_NOTHING * (1 + np.arange(size) / 2**23)).astype(np.float32)
+def _descending(scores: _Floats) -> _Ints:
+    """Integers of 32 bits that ascend as the scores descend; -0.0 and 0.0 have the same."""
+    bits = (scores + np.float32(0)).view(np.int32)
+    return ~(bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64)
 
 
 def _highest(values: _Floats, k: int) -> _Ints:
@@ -138,9 +153,13 @@ def _highest(values: _Floats, k: int) -> _Ints:
     k = min(k, columns)
     kept = values >= np.sort(values, axis=1)[:, columns - k, None]
     places = np.flatnonzero(kept)
+    if len(places) == rows * k:
+        found = places.reshape(rows, k)
+        first = np.arange(rows) * columns
+        # As the places ascend, k of each row are its own if the outer ones are.
+        if ((found[:, 0] >= first) & (found[:, -1] < first + columns)).all():
+            return found
     of = places // columns
-    if np.array_equal(of, np.arange(rows).repeat(k)):
-        return places.reshape(rows, k)
     tied = np.flatnonzero(np.bincount(of, minlength=rows) != k)
     order = np.argsort(-values[tied], axis=1, kind="stable")[:, :k]
     kept[tied] = False
@@ -200,8 +219,12 @@ class Best(NamedTuple):
         Args:
             context: The example's text.
         """
-        answers, row = self.answers, self.row
-        columns = answers.start, answers.end, answers.score, answers.probability
+        answers, row = self
+        scores = answers.score[row].tolist()
+        if scores[-1] == -math.inf:  # so are all from the first on that is
+            del scores[scores.index(-math.inf) :]
+        columns = answers.start[row].tolist(), answers.end[row].tolist()
+        probabilities = answers.probability[row].tolist()
         return [
             {
                 "start": start,
@@ -210,17 +233,14 @@ class Best(NamedTuple):
                 "text": context[start:end],
                 "probability": probability,
             }
-            for start, end, score, probability in zip(
-                *[column[row].tolist() for column in columns],
-                strict=False,  # the last probability is that of "no answer"
-            )
-            if score != -math.inf
+            # The last probability is that of "no answer".
+            for score, start, end, probability in zip(scores, *columns, probabilities, strict=False)
         ]
 
     @property
     def best(self) -> Candidate | None:
         """The first of the candidates; None where no window had a valid span."""
-        answers, row = self.answers, self.row
+        answers, row = self
         if (score := answers.score.item(row, 0)) == -math.inf:
             return None
         start, end, window = answers.start, answers.end, answers.window
@@ -249,7 +269,8 @@ class Best(NamedTuple):
     @property
     def score_difference(self) -> float:
         """Null score minus the best answer's; the example is answered up to some threshold."""
-        return self.null - self.score
+        answers, row = self
+        return answers.null.item(row) - answers.score.item(row, 0)
 
 
 def merge(
@@ -274,22 +295,25 @@ def merge(
     """
     characters = offsets.detach().cpu().numpy()
     first_token = np.arange(len(offsets))[:, None] * offsets.shape[1]
-    start = characters.take((first_token + spans.start.numpy()) * 2).astype(np.int64)
+    start = characters.take((first_token + spans.start.numpy()) * 2).astype(np.int64, copy=False)
     end = characters.take((first_token + spans.end.numpy()) * 2 + 1)
     score = np.where(end > start, spans.score.numpy(), -np.inf)
     number = np.broadcast_to(np.array(windows, dtype=np.int64)[:, None], score.shape)
-    found = [score, start, end, number, spans.null.numpy()]
+    found = [score, start << _BITS | end, number, spans.null.numpy()]
 
     # What earlier batches left of an example counts as one more window, the first.
     own = {example: row for row, example in enumerate(dict.fromkeys(examples))}
     held = [example for example in own if example in answers]
     if held:
-        for at, column in enumerate(found):
-            rows = [answers[example].answers[at][answers[example].row] for example in held]
-            found[at] = np.concatenate([np.stack(rows), column])
+        rows = [
+            (of.score[row], of.start[row] << _BITS | of.end[row], of.window[row], of.null[row])
+            for of, row in (answers[example] for example in held)
+        ]
+        earlier = map(np.stack, zip(*rows, strict=True))
+        found = [np.concatenate(pair) for pair in zip(earlier, found, strict=True)]
     rows_of = np.array([own[example] for example in (*held, *examples)], dtype=np.int64)
     table = _merged(found, _parts(rows_of, len(own)))
-    answers.update((example, Best(table, row)) for example, row in own.items())
+    answers.update(zip(own, map(Best, repeat(table), range(len(own))), strict=True))
 
 
 def _parts(rows: _Ints, examples: int) -> _Ints:
@@ -308,20 +332,23 @@ def _parts(rows: _Ints, examples: int) -> _Ints:
 
 
 def _merged(found: Sequence[NDArray[Any]], parts: _Ints) -> Answers:
-    """The answers of examples, from score, start, end, window and null of each of their parts."""
+    """The answers of examples.
+
+    Args:
+        found: Score, place (first and last character in one integer), window and null of all parts.
+        parts: What `_parts` says.
+    """
     (examples, most), k = parts.shape, found[0].shape[1]
     missing = parts < 0
-    score, start, end, window = (column[parts].reshape(examples, most * k) for column in found[:4])
+    score, place, window = (column[parts].reshape(examples, most * k) for column in found[:3])
     score[missing.repeat(k, axis=1)] = -np.inf
-    null = np.where(missing, np.inf, found[4][parts]).min(axis=1)
-    place = (start << _BITS) | end
+    null = np.where(missing, np.inf, found[3][parts]).min(axis=1)
 
     # A window's own spans are in order: there is something to do only where there are several
     # windows, or tokens without characters or of the same ones.
     ordered = np.sort(place, axis=1)
-    todo = (~missing).sum(axis=1) > 1
-    todo |= (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
-    todo |= (score[:, 1:] > score[:, :-1]).any(axis=1)
+    wrong = (ordered[:, 1:] == ordered[:, :-1]) | (score[:, 1:] > score[:, :-1])
+    todo = wrong.any(axis=1) | ((~missing).sum(axis=1) > 1)
     some = np.flatnonzero(todo)
     if len(some):
         width = most * k
@@ -336,10 +363,10 @@ def _merged(found: Sequence[NDArray[Any]], parts: _Ints) -> Answers:
         score[some, :k] = some_scores.take(best)
         place[some, :k] = place.take(order)
         window[some, :k] = window.take(order)
-        start, end = place >> _BITS, place & (2**_BITS - 1)
 
-    score, start, end, window = (column[:, :k].copy() for column in (score, start, end, window))
+    score, place, window = score[:, :k].copy(), place[:, :k], window[:, :k].copy()
+    start, end = place >> _BITS, place & (2**_BITS - 1)
     scores = np.concatenate([score, null[:, None]], axis=1)
-    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    weights = np.exp(scores - np.maximum(score[:, 0], null)[:, None])
     probability = weights / weights.sum(axis=1, keepdims=True)
     return Answers(score, start, end, window, null, probability)
