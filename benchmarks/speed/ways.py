@@ -52,6 +52,7 @@ class Setup:
             model = make_peer(family, self.backbone, labels=len(self.labels), weights=weights)
             loss = partial(peer_loss, family, model, self.names)
             return Step(model, loss, groups=False, **options)
-        settings = {UNPACKED: {"packed": False}, FROZEN: {"freeze_embeddings": True}}
-        task = self.task(**settings.get(way, {}))
+        # Told to, on a GPU too, where the default is to pad.
+        frozen = {"freeze_embeddings": True} if way == FROZEN else {}
+        task = self.task(packed=way != UNPACKED, **frozen)
         return Step(task, task_loss(task), groups=True, **options)

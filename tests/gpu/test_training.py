@@ -12,7 +12,6 @@ from lightning import Callback, LightningModule, Trainer, seed_everything
 
 from tests.gpu.conftest import moved
 from zoo import NERDataModule, NERTask
-from zoo.backbones import packed
 from zoo.data.token_budget import extent, largest_batches
 from zoo.training.auto_batch import BudgetSearch
 from zoo.training.compiling import is_compiled
@@ -183,18 +182,20 @@ def test_a_compiled_model_gives_what_it_gives_without(bert: str, data: NERDataMo
     torch.testing.assert_close(*logits, atol=1e-5, rtol=1e-5)
 
 
-def test_packed_batches_are_used_by_default(bert: str, data: NERDataModule, on_gpu: Make) -> None:
+def test_batches_are_padded_unless_a_task_is_told_to_pack_them(
+    bert: str, data: NERDataModule
+) -> None:
     task = NERTask(bert, labels=data.labels)
     task.configure_model()
-    assert task.packed
-    assert packed is not None
     batch = moved(data.collate([data.features("train")[number] for number in range(6)]))
+    assert task.packs
     with torch.inference_mode():
-        mine = task.cuda().eval()(batch)
-        task.packed = False
-        right = task(batch)
+        padded = task.cuda().eval()(batch)
+        assert not task.packs
+        task.packed = True
+        mine = task(batch)
     real = batch["attention_mask"].bool()
-    torch.testing.assert_close(mine[real], right[real], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(mine[real], padded[real], atol=1e-5, rtol=1e-5)
 
 
 def test_answers_to_questions_are_those_of_the_cpu(families: Make, on_gpu: Make) -> None:

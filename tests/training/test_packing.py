@@ -37,12 +37,21 @@ def fitted(bert: str, data: NERDataModule, trainer: Callable[..., Any], **option
     return task
 
 
+def test_batches_are_packed_on_cpus_and_elsewhere_where_they_are_told_to(bert: str) -> None:
+    for packed, there in ((None, False), (True, True), (False, False)):
+        task = NERTask(bert, labels=LABELS, packed=packed)
+        task.configure_model()
+        assert task.packs == (packed is not False)
+        task.net.to("meta")
+        assert task.packs == there
+
+
 def test_training_packed_or_padded_ends_in_the_same_weights(
     bert: str, data: NERDataModule, trainer: Callable[..., Any], layouts: list[Any]
 ) -> None:
     by_default = fitted(bert, data, trainer)
     assert any(one is not None for one in layouts)
-    assert by_default.hparams["packed"] is True
+    assert by_default.packs
     layouts.clear()
     padded = fitted(bert, data, trainer, packed=False)
     assert not layouts

@@ -69,7 +69,7 @@ class Distillation(Callback):
         self._task: FineTuningTask
         self._pending: dict[str, Any] = {}
         self._thawed: list[torch.nn.Parameter] = []
-        self._packed: dict[FineTuningTask, bool] = {}
+        self._packed: dict[FineTuningTask, bool | None] = {}
 
     # Before and after.
 
@@ -138,9 +138,9 @@ class Distillation(Callback):
     def _look_inside(self, student: FineTuningTask) -> None:
         check_inside(student, self.teacher)
         for task in (student, self.teacher):
-            if getattr(task, "packed", False):
+            if getattr(task, "packed", False) is not False:
                 # Packed rows have no tokens by row that could be laid beside each other.
-                self._packed[task] = True
+                self._packed[task] = task.packed
                 task.packed = False
         settings = self.settings
         self._matching = Matching(settings, student.net, self.teacher.net).to(student.device)

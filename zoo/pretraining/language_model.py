@@ -136,7 +136,7 @@ class LanguageModelTask(FineTuningTask):
 
     def answers(self, batch: Mapping[str, Any], asked: Tensor) -> Tensor:
         """Logits of the tokens that are asked for, float `[asked tokens, vocabulary]`."""
-        return logits_at(self.net, self.readable(batch), self.answering(asked), packed=self.packed)
+        return logits_at(self.net, self.readable(batch), self.answering(asked), packed=self.packs)
 
     def with_others(self, loss: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """The loss of a training batch with what else is learned of it."""

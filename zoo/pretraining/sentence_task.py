@@ -137,7 +137,7 @@ class SentencePairTask(LanguageModelTask):
             self.net,
             self.readable(batch),
             self.answering(asked),
-            packed=self.packed,
+            packed=self.packs,
             first=judge,
         )
 

@@ -46,7 +46,8 @@ class FineTuningTask(AdaptedTask, NetworkInHalfPrecision):
             `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises from 0.
         betas: AdamW's averaging of the gradient and its square.
-        packed: Whether batches go through the model without their padding, where it can be.
+        packed: Whether batches go through the model without their padding, where it can be. None:
+            on CPUs; on a GPU it takes longer so far.
         adaptation: What of the model is trained: a kind, or one with its settings.
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
@@ -68,7 +69,7 @@ class FineTuningTask(AdaptedTask, NetworkInHalfPrecision):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
-        packed: bool = True,
+        packed: bool | None = None,
         adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
@@ -115,17 +116,22 @@ class FineTuningTask(AdaptedTask, NetworkInHalfPrecision):
             self.model.eval()
         return self.model
 
+    @property
+    def packs(self) -> bool:
+        """Whether batches go through the model without their padding, where it can be."""
+        return self.net.device.type == "cpu" if self.packed is None else self.packed
+
     def outputs(self, inputs: "Mapping[str, torch.Tensor]") -> Any:
-        """What the model gives for a padded batch; it is computed without the padding.
+        """What the model gives for a padded batch.
 
         Args:
             inputs: `input_ids`, `attention_mask` and, where the model tells two texts apart,
                 `token_type_ids`, each int64 `[batch, longest]`.
 
         Returns:
-            The model's output. With `packed`, what it says of padding is 0.
+            The model's output. Where batches are packed, what it says of padding is 0.
         """
-        if self.packed and not has_prompt(self.net):  # a prompt goes before each text's padding
+        if self.packs and not has_prompt(self.net):  # a prompt goes before each text's padding
             return backbones.packed_forward(self.net, inputs)
         return self.net(**inputs)
 

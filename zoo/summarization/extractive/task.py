@@ -69,7 +69,8 @@ class ExtractiveSummarizationTask(SummaryTask):
             `warmup_stable_decay`, or `plateau`, which is lowered by the validation score.
         warmup: Share of all steps in which the learning rate rises.
         betas: AdamW's averaging of the gradient and its square.
-        packed: Whether batches go through the model without their padding, where it can be.
+        packed: Whether batches go through the model without their padding, where it can be. None:
+            on CPUs; on a GPU it takes longer so far.
         adaptation: What of the model is trained: a kind (`lora`), or one with its settings.
         layer_decay: What the learning rate is multiplied by for each layer below the head.
         schedule_options: Of `warmup_stable_decay`: decay (0.2, share of all steps); of `plateau`:
@@ -98,7 +99,7 @@ class ExtractiveSummarizationTask(SummaryTask):
         schedule: Schedule = "linear",
         warmup: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
-        packed: bool = True,
+        packed: bool | None = None,
         adaptation: str | Adaptation = "full",
         layer_decay: float = 1.0,
         schedule_options: dict[str, float] | None = None,
