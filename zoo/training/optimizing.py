@@ -1,5 +1,7 @@
 """What a task does to learn: optimizer and schedule, the loss, the clipping of gradients."""
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -16,6 +18,9 @@ from zoo.training.optimization import Schedule, adamw, parameter_groups, schedul
 from zoo.training.schedules import PlateauLR
 from zoo.training.schedules import schedule_options as known_options
 from zoo.training.sharding import clip_gradients
+
+#: How often a second the loss is logged where only a bar shows it.
+SHOWN = 5
 
 
 class OptimizedTask(DistributedTask):
@@ -68,6 +73,8 @@ class OptimizedTask(DistributedTask):
         self.warmup = warmup
         self.betas = betas
         self.step_mean = StepMean()
+        #: When the loss was logged last.
+        self._shown = -math.inf
         #: Makes the loss of a training batch one that also learns from a teacher.
         self.teaching: Callable[[torch.Tensor], torch.Tensor] | None = None
 
@@ -150,13 +157,39 @@ class OptimizedTask(DistributedTask):
         self.step_mean.finish(optimizer, self.trainer)
 
     def log_loss(self, loss: torch.Tensor) -> None:
-        """Log the loss of a training step, and its learning rate where a logger takes it."""
-        self.log("train/loss", loss, prog_bar=True, batch_size=1)
-        trainer, every = self._trainer, getattr(self._trainer, "log_every_n_steps", 0)
-        # Logging costs as much as a layer of a small model: nothing reads the rate in between.
-        if trainer and trainer.optimizers and every and (trainer.global_step + 1) % every == 0:
+        """Log the loss of a training step, and its learning rate where a logger takes it.
+
+        To log costs as much as a layer of a small model, and Lightning asks an accelerator for the
+        loss each step from then on: so it is logged where something keeps it, and in between as
+        often as a person can read it.
+        """
+        trainer = self._trainer
+        kept = trainer is None or self.keeps_step
+        if not kept and time.monotonic() - self._shown < 1 / SHOWN:
+            return
+        # Where the loss is, Lightning would wait for it after each step that follows too.
+        self.log("train/loss", loss.detach().cpu(), prog_bar=True, batch_size=1)
+        self._shown = time.monotonic()
+        if trainer and trainer.optimizers and self._is_logged(trainer):
             rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
             self.log("train/lr", max(rates), batch_size=1)
+
+    @property
+    def keeps_step(self) -> bool:
+        """Whether what this training step logs is kept or looked at, other than by a bar."""
+        trainer = self._trainer
+        return trainer is not None and (
+            self._is_logged(trainer)
+            or trainer.is_last_batch
+            or trainer.should_stop
+            or trainer.global_step + 1 == trainer.max_steps
+            or any(str(getattr(one, "monitor", "")) == "train/loss" for one in trainer.callbacks)
+        )
+
+    @staticmethod
+    def _is_logged(trainer: Any) -> bool:
+        every = getattr(trainer, "log_every_n_steps", 0)
+        return bool(every) and (trainer.global_step + 1) % every == 0
 
     def observe(self, scores: Mapping[str, Any]) -> None:
         """Let a schedule that goes by the validation score see it; all processes call this.
