@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTh
 
 from zoo.tracking.console import console
 
-
 #: How often a second the bar is drawn: each time takes about a millisecond of Python, in a thread
 #: that the training's own thread then waits for.
 DRAWN = 5
