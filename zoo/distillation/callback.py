@@ -235,10 +235,9 @@ class Distillation(Callback):
             extra = self._of_unlabelled()
             loss = loss + settings.unlabelled_weight * extra
             parts["unlabelled"] = extra.detach()
-        if self._task.keeps_step:
-            self._task.log_dict(
-                {f"train/{name}_loss": part for name, part in parts.items()}, batch_size=1
-            )
+        self._task.log_dict(
+            {f"train/{name}_loss": part for name, part in parts.items()}, batch_size=1
+        )
         return loss
 
     def _said(self, own: Signal, batch: Mapping[str, Any], kept: SoftTargets | None) -> Signal:

@@ -56,7 +56,8 @@ class FiniteLoss(Callback):
         self._batch = None
 
     def _check(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
-        if not _is_bad(trainer, loss.detach()):
+        loss = loss.detach()
+        if not _is_bad(trainer, loss):
             return
         where = f"at step {trainer.global_step} (epoch {trainer.current_epoch + 1})"
         if math.isfinite(loss.item()):

@@ -164,7 +164,7 @@ class OptimizedTask(DistributedTask):
         often as a person can read it.
         """
         trainer = self._trainer
-        kept = trainer is None or self.keeps_step
+        kept = trainer is None or self._keeps_step(trainer)
         if not kept and time.monotonic() - self._shown < 1 / SHOWN:
             return
         # Where the loss is, Lightning would wait for it after each step that follows too.
@@ -174,11 +174,9 @@ class OptimizedTask(DistributedTask):
             rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
             self.log("train/lr", max(rates), batch_size=1)
 
-    @property
-    def keeps_step(self) -> bool:
-        """Whether what this training step logs is kept or looked at, other than by a bar."""
-        trainer = self._trainer
-        return trainer is not None and (
+    def _keeps_step(self, trainer: Any) -> bool:
+        """Whether something other than a bar has use for the loss of this step."""
+        return bool(
             self._is_logged(trainer)
             or trainer.is_last_batch
             or trainer.should_stop
