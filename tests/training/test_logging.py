@@ -34,18 +34,14 @@ class _Seen(Callback):
         self.own.append(float(arguments[1]["loss"]))
 
 
-class _Watching(_Seen):
-    monitor = "train/loss"
-
-
 @pytest.fixture
 def fit(
     data: NERDataModule, bert: str, trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[list[Any], _Seen, int]]:
     """A function that fits while so many seconds pass at each look at the clock."""
 
-    def run(tick: float, seen: _Seen) -> tuple[list[Any], _Seen, int]:
-        now = 0.0
+    def run(tick: float, pause: float) -> tuple[list[Any], _Seen, int]:
+        now, seen = 0.0, _Seen()
 
         def monotonic() -> float:
             nonlocal now
@@ -55,6 +51,7 @@ def fit(
         monkeypatch.setattr("zoo.training.optimizing.time", SimpleNamespace(monotonic=monotonic))
         logged = 0
         task = NERTask(bert, labels=data.labels)
+        task.loss_pause = pause
         log = task.log
 
         def counted(name: str, *arguments: Any, **options: Any) -> None:
@@ -81,7 +78,7 @@ def test_what_is_kept_of_the_loss_is_that_of_its_step_however_fast_the_steps_are
     # Each step is slow enough to be shown; or no time passes: then steps 3, 6 and 9 are logged,
     # the last of each epoch, and the very first.
     for tick, places in ((1.0, range(10)), (0.0, (0, 2, 4, 5, 8, 9))):
-        kept, seen, logged = fit(tick, _Seen())
+        kept, seen, logged = fit(tick, 0.2)
         assert [step for step, _ in kept] == [2, 5, 8]
         for step, row in kept:
             assert row["train/loss"] == pytest.approx(seen.own[step], rel=1e-5)
@@ -91,7 +88,8 @@ def test_what_is_kept_of_the_loss_is_that_of_its_step_however_fast_the_steps_are
             assert seen.found[place] == pytest.approx(seen.own[place], rel=1e-5)
 
 
-def test_a_callback_that_watches_the_loss_sees_that_of_each_step(fit: Any) -> None:
-    _, seen, logged = fit(0.0, _Watching())
+def test_callbacks_find_the_loss_of_each_step_unless_it_is_told_that_none_looks(fit: Any) -> None:
+    kept, seen, logged = fit(0.0, 0.0)
+    assert [step for step, _ in kept] == [2, 5, 8]
     assert logged == 10
     assert seen.found == pytest.approx(seen.own, rel=1e-5)

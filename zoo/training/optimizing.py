@@ -19,9 +19,6 @@ from zoo.training.schedules import PlateauLR
 from zoo.training.schedules import schedule_options as known_options
 from zoo.training.sharding import clip_gradients
 
-#: How often a second the loss is logged where only a bar shows it.
-SHOWN = 5
-
 
 class OptimizedTask(DistributedTask):
     """A task that is trained with AdamW; the base of all tasks builds on it.
@@ -73,8 +70,10 @@ class OptimizedTask(DistributedTask):
         self.warmup = warmup
         self.betas = betas
         self.step_mean = StepMean()
-        #: When the loss was logged last.
-        self._shown = -math.inf
+        #: Seconds in which the loss of a step that no logger takes is not logged again, for a
+        #: training where only a bar shows it; 0 logs each, for callbacks that read it.
+        self.loss_pause = 0.0
+        self._logged = -math.inf
         #: Makes the loss of a training batch one that also learns from a teacher.
         self.teaching: Callable[[torch.Tensor], torch.Tensor] | None = None
 
@@ -160,34 +159,26 @@ class OptimizedTask(DistributedTask):
         """Log the loss of a training step, and its learning rate where a logger takes it.
 
         To log costs as much as a layer of a small model, and Lightning asks an accelerator for the
-        loss each step from then on: so it is logged where something keeps it, and in between as
-        often as a person can read it.
+        loss each step from then on: hence `loss_pause`.
         """
-        trainer = self._trainer
-        kept = trainer is None or self._keeps_step(trainer)
-        if not kept and time.monotonic() - self._shown < 1 / SHOWN:
-            return
-        # Where the loss is, Lightning would wait for it after each step that follows too.
-        self.log("train/loss", loss.detach().cpu(), prog_bar=True, batch_size=1)
-        self._shown = time.monotonic()
-        if trainer and trainer.optimizers and self._is_logged(trainer):
+        trainer, every = self._trainer, getattr(self._trainer, "log_every_n_steps", 0)
+        kept = trainer and every and (trainer.global_step + 1) % every == 0
+        if not self.loss_pause or trainer is None:
+            self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        elif kept or self._ends(trainer) or time.monotonic() - self._logged >= self.loss_pause:
+            # Where the loss is, Lightning would wait for it after each step that follows too.
+            self.log("train/loss", loss.detach().cpu(), prog_bar=True, batch_size=1)
+            self._logged = time.monotonic()
+        # Nothing reads the rate in between.
+        if trainer and kept and trainer.optimizers:
             rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
             self.log("train/lr", max(rates), batch_size=1)
 
-    def _keeps_step(self, trainer: Any) -> bool:
-        """Whether something other than a bar has use for the loss of this step."""
-        return bool(
-            self._is_logged(trainer)
-            or trainer.is_last_batch
-            or trainer.should_stop
-            or trainer.global_step + 1 == trainer.max_steps
-            or any(str(getattr(one, "monitor", "")) == "train/loss" for one in trainer.callbacks)
-        )
-
     @staticmethod
-    def _is_logged(trainer: Any) -> bool:
-        every = getattr(trainer, "log_every_n_steps", 0)
-        return bool(every) and (trainer.global_step + 1) % every == 0
+    def _ends(trainer: Any) -> bool:
+        """Whether the loss of this step is the last of an epoch, or of the training."""
+        last = trainer.is_last_batch or trainer.global_step + 1 == trainer.max_steps
+        return bool(last or trainer.should_stop)
 
     def observe(self, scores: Mapping[str, Any]) -> None:
         """Let a schedule that goes by the validation score see it; all processes call this.
