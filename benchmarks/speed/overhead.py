@@ -49,21 +49,21 @@ _MS, _MOST = 20, 1.02
 
 def measure(options: argparse.Namespace) -> Result:
     """Run the recipe with each batch size, several times."""
-    settings = {
-        name: getattr(options, name) for name in ("backbone", "steps", "sizes", "repetitions")
-    }
-    result = Result("overhead", settings)
-    for size in options.sizes:
-        with result.part(f"batches of {size}", options.out):
-            _measure(size, options, result)
+    names = ("backbone", "steps", "sizes", "lora_sizes", "repetitions")
+    result = Result("overhead", {name: getattr(options, name) for name in names})
+    cases = [("full", size) for size in options.sizes]
+    # To train all of a model takes long even for one example: the optimizer reads all of it.
+    for kind, size in [*cases, *(("lora", size) for size in options.lora_sizes)]:
+        with result.part(f"{kind}, batches of {size}", options.out):
+            _measure(kind, size, options, result)
     return result
 
 
-def _measure(size: int, options: argparse.Namespace, result: Result) -> None:
+def _measure(kind: str, size: int, options: argparse.Namespace, result: Result) -> None:
     ratios, ours, bare, added = [], [], [], []
     for number in range(options.repetitions):
-        say(f"overhead: batches of {size}, run {number + 1} of {options.repetitions}")
-        found = _run(size, options)
+        say(f"overhead: {kind}, batches of {size}, run {number + 1} of {options.repetitions}")
+        found = _run(kind, size, options)
         ours += found["recipe"]
         bare += found["twin"]
         added += [a - b for a, b in zip(found["recipe thread"], found["twin thread"], strict=True)]
@@ -72,6 +72,7 @@ def _measure(size: int, options: argparse.Namespace, result: Result) -> None:
     step = 1000 * float(np.median(bare))
     result.rows.append(
         {
+            "trained": kind,
             "batch": size,
             "steps": _steps(size, options),
             "ms of a bare step": step,
@@ -81,7 +82,7 @@ def _measure(size: int, options: argparse.Namespace, result: Result) -> None:
         }
     )
     if step >= _MS:
-        name = f"recipe over bare loop, steps of {step:.0f} ms"
+        name = f"recipe over bare loop, {kind}, steps of {step:.0f} ms"
         result.goals.append(Goal(name, spread, _MOST, "at most"))
 
 
@@ -102,11 +103,11 @@ def _steps(size: int, options: argparse.Namespace) -> int:
     return int(options.steps) * min(_LONGER, max(1, _LARGE // size))
 
 
-def _run(size: int, options: argparse.Namespace) -> dict[str, list[float]]:
+def _run(kind: str, size: int, options: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds of each step of both, from a process in a terminal of its own."""
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "found.json"
-        settings = {"flags": _flags(size, options, Path(name)), "out": str(out)}
+        settings = {"flags": _flags(kind, size, options, Path(name)), "out": str(out)}
         command = [sys.executable, "-m", "benchmarks.speed.overhead", json.dumps(settings)]
         said: list[bytes] = []
 
@@ -146,13 +147,13 @@ class _silent:  # noqa: N801  used like a function
         os.close(self.kept)
 
 
-def _flags(size: int, options: argparse.Namespace, folder: Path) -> list[str]:
+def _flags(kind: str, size: int, options: argparse.Namespace, folder: Path) -> list[str]:
     files = {} if options.sample else corpora.wnut17()
     data = [f"--data.{split}={file}" for split, file in files.items()]
     return [
         *(data or ["--data.dataset=ner-sample"]),
         *(f"--run_dir={folder / 'run'}", f"--model.backbone={options.backbone}"),
-        *(f"--data.batch_size={size}", "--trainer.max_epochs=1"),
+        *(f"--data.batch_size={size}", "--trainer.max_epochs=1", f"--model.adaptation={kind}"),
         f"--trainer.limit_train_batches={_steps(size, options) + _WARM_UP}",
         *("--trainer.limit_val_batches=2", "--trainer.num_sanity_val_steps=0"),
     ]
