@@ -35,6 +35,7 @@ from zoo.tracking.progress import progress
 from zoo.tracking.recorder import Recorder
 from zoo.tracking.run_folder import RunFolder, choose_run_folder, existing_run_folder
 from zoo.tracking.throughput import Throughput
+from zoo.tracking.unprofiled import NoProfiler
 from zoo.tracking.wandb_logger import RunLogger
 from zoo.training.early_stopping import PatientStopping, check_patience
 from zoo.training.random_states import RandomStates
@@ -305,6 +306,8 @@ class RecipeCLI(LightningCLI):
         kwargs["enable_progress_bar"] = (
             sys.stdout.isatty() and trainer.enable_progress_bar is not False
         )
+        if trainer.profiler is None:
+            kwargs["profiler"] = NoProfiler()
         self.trainer_defaults = {"callbacks": callbacks}
         if trainer.logger is None:
             self.run_logger = RunLogger(

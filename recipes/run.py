@@ -23,6 +23,7 @@ from zoo.tracking.checkpoints import why_damaged
 from zoo.tracking.console import console, program, shown
 from zoo.tracking.export import export_model
 from zoo.tracking.guards import last_good, out_of_memory_advice
+from zoo.tracking.progress import DRAWN
 from zoo.tracking.run_folder import write_atomically
 from zoo.training.memory import is_out_of_memory
 
@@ -87,6 +88,8 @@ def _fit(cli: RecipeCLI) -> int:
         _write_settings(cli)
     if cli.run_logger is not None and cli.trainer.is_global_zero:
         cli.run_logger.log_data(data.sources.name, data_facts(cli))
+    if not cli.config.trainer.callbacks:  # else one of them may read the loss of each step
+        cli.model.loss_pause = 1 / DRAWN
     began = time.perf_counter()
     try:
         cli.trainer.fit(cli.model, data, ckpt_path=cli.checkpoint, weights_only=True)

@@ -118,8 +118,11 @@ def _parser() -> argparse.ArgumentParser:
         "--memory", action=argparse.BooleanOptionalAction, default=True, help="peak memory as well"
     )
     overhead = parser.add_argument_group("overhead")
-    overhead.add_argument("--steps", type=int, default=25, help="of a run")
-    overhead.add_argument("--sizes", type=int, nargs="+", default=[2, 32], help="of batches")
+    overhead.add_argument("--steps", type=int, default=25, help="of a run, more if small")
+    overhead.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 32], help="of batches")
+    overhead.add_argument(
+        "--lora_sizes", type=int, nargs="*", default=[2], help="LoRA, short steps"
+    )
     overhead.add_argument("--repetitions", type=int, default=3)
     metrics = parser.add_argument_group("metrics")
     metrics.add_argument("--tokens", type=int, default=200_000)

@@ -137,7 +137,8 @@ class Step:
 
     def __call__(self, batch: Batch) -> None:
         """Train on a batch, and wait until that is done."""
-        self.model.train()
+        if not self.model.training:  # to say it anew takes a walk through all modules
+            self.model.train()
         self.backward(batch)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()

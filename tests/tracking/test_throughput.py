@@ -172,3 +172,26 @@ def test_a_model_whose_work_is_unknown_has_no_share_of_the_peak(day: Callable[..
     one.step(1.0, 100)
     one.end_epoch()
     assert "perf/gemm_share" not in one.module.logged
+
+
+def test_lengths_of_many_batches_add_up_wherever_a_checkpoint_is_made(
+    day: Callable[..., _Day], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.tracking.throughput.gemm_peak", lambda *_, **__: 1000.0)
+    one = day()
+    one.module, one.trainer.precision = _Small(), "32-true"
+    one.callback.on_train_start(one.trainer, one.module)
+    one.begin_epoch()
+    real = positions = work = 0
+    for number in range(150):
+        lengths = [1 + number % 5, 2 + number % 3]
+        one.now += 1.0
+        batch = _batch(lengths, 6)
+        one.callback.on_train_batch_end(one.trainer, one.module, None, batch, number)
+        real, positions = real + sum(lengths), positions + 12
+        work += sum(3 * (24 * 16 * s + 4 * s * s * 4) for s in lengths)
+        if number == 100:
+            state = one.callback.state_dict()
+            assert (state["real_positions"], state["work"]) == (real, work)
+    assert one.callback.figures["perf/padding_share"] == pytest.approx(1 - real / positions)
+    assert one.callback.figures["perf/gemm_share"] == pytest.approx(work / (150 * 1000.0))

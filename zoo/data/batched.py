@@ -136,13 +136,42 @@ class BatchedDataModule(LightningDataModule):
         )
         return self._loader(split, sampler)
 
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """A batch with its tensors where they are needed.
+
+        Lightning's own looks at each number and each text of the lists beside the tensors.
+        """
+        return {
+            name: value
+            if _is_plain(value)
+            else super(BatchedDataModule, self).transfer_batch_to_device(
+                value, device, dataloader_idx
+            )
+            for name, value in batch.items()
+        }
+
     def _loader(self, split: Split, sampler: Any) -> StatefulDataLoader:
         return StatefulDataLoader(
             self.rows(split),
             sampler=sampler,
             batch_size=None,  # the sampler yields whole batches
+            # What they hold is of the right types: torch's own looks at each number of each list.
+            collate_fn=_as_it_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             # Of its own: each beginning of an epoch draws from it, and a resumed run begins fewer.
             generator=torch.Generator().manual_seed(self.seed),
         )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether there is no tensor in a batch's value, as the first of a list tells for all."""
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return value is None or isinstance(value, (str, int, float, list, tuple))

@@ -57,15 +57,10 @@ class FiniteLoss(Callback):
 
     def _check(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
         loss = loss.detach()
-        bad = ~torch.isfinite(loss).all()
-        anywhere = bad
-        if trainer.world_size > 1:
-            anywhere = bad.to(torch.int32)
-            torch.distributed.all_reduce(anywhere, op=torch.distributed.ReduceOp.MAX)
-        if not anywhere:
+        if not _is_bad(trainer, loss):
             return
         where = f"at step {trainer.global_step} (epoch {trainer.current_epoch + 1})"
-        if not bad:
+        if math.isfinite(loss.item()):
             raise TrainingStoppedError(f"The loss of another process is no number {where}.")
         path = self._keep(trainer, pl_module, float(loss))
         raise TrainingStoppedError(
@@ -106,6 +101,15 @@ def last_good(folder: RunFolder) -> str:
     if found is None:
         return "There is no checkpoint yet: going on begins anew."
     return f"The last good checkpoint is {shown(found.path)} (step {found.step})."
+
+
+def _is_bad(trainer: Trainer, loss: torch.Tensor) -> bool:
+    """Whether the loss of any process is no number."""
+    if trainer.world_size == 1:
+        return not math.isfinite(loss.item())
+    bad = (~torch.isfinite(loss)).to(torch.int32)
+    torch.distributed.all_reduce(bad, op=torch.distributed.ReduceOp.MAX)
+    return bool(bad)
 
 
 def _is_scaled(trainer: Trainer) -> bool:

@@ -1,5 +1,6 @@
 """How far a training is: a bar in the terminal, and a line an epoch."""
 
+import math
 import sys
 import time
 from typing import Any
@@ -10,13 +11,55 @@ from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTh
 
 from zoo.tracking.console import console
 
+#: How often a second the bar is drawn: each time takes about a millisecond of Python, in a thread
+#: that the training's own thread then waits for.
+DRAWN = 5
+
 
 class ProgressBar(RichProgressBar):
-    """Lightning's bar with the loss and the monitored score, and nothing else."""
+    """Lightning's bar with the loss and the monitored score, and nothing else.
+
+    It is moved some times a second, not with each batch: between two looks of a person nothing is
+    formatted, and no accelerator has to tell its loss.
+    """
 
     def __init__(self) -> None:
         theme = RichProgressBarTheme(metrics_format=".3f", metrics_text_delimiter="  ")
-        super().__init__(theme=theme, leave=False)
+        super().__init__(refresh_rate=DRAWN, theme=theme, leave=False)
+        self._moved = -math.inf
+        #: The last training batch, where the bar does not show it yet.
+        self._behind: int | None = None
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Move the bar, if it was not moved just now."""
+        now = time.monotonic()
+        if now - self._moved < 1 / DRAWN:
+            self._behind = batch_idx
+            return
+        self._moved, self._behind = now, None
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def _catch_up(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._behind is not None:
+            batch_idx, self._behind = self._behind, None
+            super().on_train_batch_end(trainer, pl_module, None, None, batch_idx)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show where training stands while it waits."""
+        self._catch_up(trainer, pl_module)
+        super().on_validation_start(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show all of the epoch."""
+        self._catch_up(trainer, pl_module)
+        super().on_train_epoch_end(trainer, pl_module)
 
     def _get_train_description(self, current_epoch: int) -> str:
         # Lightning counts from 0 and shows the last number, people and our lines count from 1.

@@ -12,6 +12,9 @@ from zoo.tracking.gemm import EncoderWork, compute_dtype, encoder_work, gemm_pea
 
 GIB = 2**30
 
+#: Batches whose lengths are added up together.
+_AT_ONCE = 64
+
 
 class Throughput(Callback):
     """Logs speed and memory as `perf/...` at the end of each epoch.
@@ -35,6 +38,9 @@ class Throughput(Callback):
         #: make a GPU wait.
         self._done: torch.Tensor | float = 0.0
         self._real: torch.Tensor | float = 0.0
+        #: Lengths of the last batches, which are not in these two yet: a dozen small operations a
+        #: step would take as long as a part of a small model.
+        self._lengths: list[torch.Tensor] = []
         self._work: EncoderWork | None = None
         #: FLOP per second of one process.
         self._peak = 0.0
@@ -43,6 +49,7 @@ class Throughput(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What was counted so far, for a checkpoint."""
+        self._count_up()
         return {
             "tokens": self.tokens,
             "seconds": self.seconds,
@@ -58,6 +65,7 @@ class Throughput(Callback):
         self.positions = state_dict.get("positions", 0)
         self._real = state_dict.get("real_positions", 0.0)
         self._done = state_dict.get("work", 0.0)
+        self._lengths = []
 
     @property
     def tokens_per_second(self) -> float:
@@ -67,6 +75,7 @@ class Throughput(Callback):
     @property
     def figures(self) -> dict[str, float]:
         """Everything that is known by now, as it is logged."""
+        self._count_up()
         found = {
             "perf/tokens_per_second": self.tokens_per_second,
             "perf/peak_memory_gib": peak_memory_gib(),
@@ -131,9 +140,18 @@ class Throughput(Callback):
             return
         # As with the tokens, other processes are taken to have about as much.
         self.positions += mask.numel() * processes
-        self._real = precise(mask.sum()) * processes + self._real
+        self._lengths.append(mask.sum(dim=1))
+        if len(self._lengths) >= _AT_ONCE:
+            self._count_up()
+
+    def _count_up(self) -> None:
+        """Add the batches that wait."""
+        if not self._lengths:
+            return
+        lengths, self._lengths = torch.cat(self._lengths), []
+        self._real = precise(lengths.sum()) * self._world + self._real
         if self._work is not None:
-            self._done = self._work.of(mask.sum(dim=1)) * processes + self._done
+            self._done = self._work.of(lengths) * self._world + self._done
 
 
 def peak_memory_gib() -> float:

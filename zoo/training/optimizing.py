@@ -1,5 +1,7 @@
 """What a task does to learn: optimizer and schedule, the loss, the clipping of gradients."""
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -69,6 +71,10 @@ class OptimizedTask(DistributedTask):
         self.warmup = warmup
         self.betas = betas
         self.step_mean = StepMean()
+        #: Seconds in which the loss of a step that no logger takes is not logged again, for a
+        #: training where only a bar shows it; 0 logs each, for callbacks that read it.
+        self.loss_pause = 0.0
+        self._logged = -math.inf
         #: Makes the loss of a training batch one that also learns from a teacher.
         self.teaching: Callable[[torch.Tensor], torch.Tensor] | None = None
 
@@ -155,13 +161,29 @@ class OptimizedTask(DistributedTask):
         self.step_mean.finish(optimizer, self.trainer)
 
     def log_loss(self, loss: torch.Tensor) -> None:
-        """Log the loss of a training step, and its learning rate where a logger takes it."""
-        self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        """Log the loss of a training step, and its learning rate where a logger takes it.
+
+        To log costs as much as a layer of a small model, and Lightning asks an accelerator for the
+        loss each step from then on: hence `loss_pause`.
+        """
         trainer, every = self._trainer, getattr(self._trainer, "log_every_n_steps", 0)
-        # Logging costs as much as a layer of a small model: nothing reads the rate in between.
-        if trainer and trainer.optimizers and every and (trainer.global_step + 1) % every == 0:
+        kept = trainer and every and (trainer.global_step + 1) % every == 0
+        if not self.loss_pause or trainer is None:
+            self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        elif kept or self._ends(trainer) or time.monotonic() - self._logged >= self.loss_pause:
+            # Where the loss is, Lightning would wait for it after each step that follows too.
+            self.log("train/loss", loss.detach().cpu(), prog_bar=True, batch_size=1)
+            self._logged = time.monotonic()
+        # Nothing reads the rate in between.
+        if trainer and kept and trainer.optimizers:
             rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
             self.log("train/lr", max(rates), batch_size=1)
+
+    @staticmethod
+    def _ends(trainer: Any) -> bool:
+        """Whether the loss of this step is the last of an epoch, or of the training."""
+        last = trainer.is_last_batch or trainer.global_step + 1 == trainer.max_steps
+        return bool(last or trainer.should_stop)
 
     def observe(self, scores: Mapping[str, Any]) -> None:
         """Let a schedule that goes by the validation score see it; all processes call this.

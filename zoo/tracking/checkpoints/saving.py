@@ -187,6 +187,9 @@ class RunCheckpoints(Checkpoint):
         batch_idx: int,
     ) -> None:
         """Save between validations, if it is time."""
+        # The clock is cheaper to ask than Lightning, but not that of another process.
+        if trainer.world_size == 1 and not self._due(trainer):
+            return
         if resumable_here(trainer) and self._due(trainer):
             self.save(trainer)
 
