@@ -9,6 +9,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from zoo.training.shared_memory import SharedMemory
+
 #: Word embeddings have more rows than this; those of positions, whose rows are all used, fewer.
 _FEWEST_ROWS = 8192
 
@@ -25,10 +27,12 @@ class RowExchange:
     Args:
         parameters: Weights of embeddings, each `[rows, width]`, in an order that is the same in
             all processes.
+        memory: What a whole gradient goes through, where they share some.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter]):
+    def __init__(self, parameters: Sequence[nn.Parameter], memory: SharedMemory | None = None):
         self.parameters = list(parameters)
+        self.memory = memory
 
     def begin(self) -> None:
         """Take the weights of the first process; all must call it."""
@@ -54,12 +58,18 @@ class RowExchange:
             if parameter.grad is None or rows is None:
                 parameter.grad = torch.zeros_like(parameter)
                 rows = torch.empty(0, dtype=torch.int64, device=parameter.device)
-            # Scaled as `DistributedDataParallel` scales, before the sum.
             if 2 * world * most > len(parameter):
-                parameter.grad.mul_(1.0 / world)
-                dist.all_reduce(parameter.grad)
+                self._average_whole(parameter.grad, world)
             elif most > 0:
+                # Scaled as `DistributedDataParallel` scales, before the sum.
                 _sum_rows(parameter.grad, rows, found, 1.0 / world)
+
+    def _average_whole(self, gradient: Tensor, world: int) -> None:
+        if self.memory is not None:
+            self.memory.average(gradient)
+        else:
+            gradient.mul_(1.0 / world)
+            dist.all_reduce(gradient)
 
 
 def _touched(gradient: Tensor | None) -> Tensor | None:
@@ -133,12 +143,15 @@ class RowwiseDDPStrategy(DDPStrategy):
 
         --trainer.strategy zoo.training.exchange.RowwiseDDPStrategy
         --trainer.strategy.exchange_rows false
+        --trainer.strategy.share_memory false
 
     Args:
         exchange_rows: Whether rows are exchanged; if None on CPUs only, as the numbers of the rows
             have to be waited for, which between GPUs of a machine takes longer than sending all.
         fewest_rows: How many rows make an embedding large.
-        options: Lightning's. With a `ddp_comm_hook` of one's own no rows are exchanged.
+        share_memory: Whether processes on the CPUs of one machine exchange gradients through
+            memory that they share, where there is some.
+        options: Lightning's. With a `ddp_comm_hook` all is exchanged by that.
     """
 
     def __init__(
@@ -146,40 +159,48 @@ class RowwiseDDPStrategy(DDPStrategy):
         *,
         exchange_rows: bool | None = None,
         fewest_rows: int = _FEWEST_ROWS,
+        share_memory: bool = True,
         **options: Any,
     ):
         super().__init__(**options)
         self.exchange_rows = exchange_rows
         self.fewest_rows = fewest_rows
+        self.share_memory = share_memory
         self._exchange: RowExchange | None = None
 
     def _setup_model(self, model: nn.Module) -> DistributedDataParallel:
-        """Wrap the model but for what this strategy exchanges itself."""
+        """Wrap the model, but for what this strategy exchanges itself."""
         self._exchange = None
-        wanted = self.exchange_rows
-        if wanted is None:
-            wanted = self.root_device.type == "cpu"
-        parameters = []
-        if wanted and self._ddp_comm_hook is None:
-            parameters = row_embeddings(model, fewest_rows=self.fewest_rows)
-        if not parameters:
+        if self._ddp_comm_hook is not None:
             return super()._setup_model(model)
+        on_cpu = self.root_device.type == "cpu"
+        by_rows = on_cpu if self.exchange_rows is None else self.exchange_rows
+        parameters = row_embeddings(model, fewest_rows=self.fewest_rows) if by_rows else []
+        wrapped = self._wrap_without(model, parameters)
+        memory = SharedMemory.of_all() if on_cpu and self.share_memory else None
+        if memory is not None:
+            wrapped.register_comm_hook(memory, SharedMemory.average_bucket)
+        if parameters:
+            self._exchange = RowExchange(parameters, memory)
+            self._exchange.begin()
+        return wrapped
+
+    def _wrap_without(
+        self, model: nn.Module, parameters: Sequence[nn.Parameter]
+    ) -> DistributedDataParallel:
         names = {
             f"{name}.{own}"
             for name, module in model.named_modules(remove_duplicate=False)
             for own, one in module.named_parameters(recurse=False)
             if any(one is other for other in parameters)
         }
-        # It reads this as it is made; left there, another strategy's would read it too.
+        # It is read as the model is wrapped; left there, another strategy would read it too.
         module: Any = model
         module._ddp_params_and_buffers_to_ignore = names
         try:
-            wrapped = super()._setup_model(model)
+            return super()._setup_model(model)
         finally:
             del module._ddp_params_and_buffers_to_ignore
-        self._exchange = RowExchange(parameters)
-        self._exchange.begin()
-        return wrapped
 
     def post_backward(self, closure_loss: Tensor) -> None:
         """Exchange rows after the backward pass of a step, not while gradients accumulate."""
