@@ -1,6 +1,7 @@
 """What tests of the exchange of gradients run in each process."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,7 +9,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tests.training.distributed_runs import train
+from zoo.training import shared_memory
 from zoo.training.exchange import RowExchange
+from zoo.training.shared_memory import SharedMemory
 
 ROWS, WIDTH = 400, 8
 
@@ -85,3 +88,44 @@ def train_counting(*arguments: Any, **options: Any) -> dict[str, Any]:
 
     RowExchange.average = counted  # type: ignore[method-assign]
     return {**train(*arguments, **options), "exchanges": times[0]}
+
+
+def shared(sizes: list[int], chunk: int, world: int) -> dict[str, Any]:
+    """Means through shared memory and by a plain sum, of tensors of several sizes and types."""
+    rank = int(os.environ["RANK"])
+    dist.init_process_group("gloo", rank=rank, world_size=world)
+    new_file, made = shared_memory._new_file, []
+
+    def recorded(size: int) -> Any:
+        made.append(new_file(size))
+        return made[-1]
+
+    shared_memory._new_file = recorded
+    memory = SharedMemory.of_all(chunk=chunk)
+    shared_memory._new_file = new_file
+    assert memory is not None
+    pairs = []
+    for size in sizes:
+        for dtype in (torch.float32, torch.bfloat16, torch.float64):
+            own = torch.randn(size, generator=torch.Generator().manual_seed(31 * size + rank))
+            ours = own.to(dtype)
+            plain = ours * (1.0 / world)
+            memory.average(ours)
+            dist.all_reduce(plain)
+            pairs.append((ours, plain))
+    return {"pairs": pairs, "made": len(made), "left": [Path(name).exists() for name, _ in made]}
+
+
+def refused_memory(world: int) -> list[bool]:
+    """Whether there was memory where the first could make none, and where one could not read it."""
+    rank = int(os.environ["RANK"])
+    dist.init_process_group("gloo", rank=rank, world_size=world)
+    new_file, mapped = shared_memory._new_file, shared_memory._mapped
+    shared_memory._new_file = lambda size: None  # type: ignore[assignment]
+    found = [SharedMemory.of_all() is not None]
+    shared_memory._new_file = new_file
+    if rank == world - 1:  # as on another machine
+        shared_memory._mapped = lambda *_: None  # type: ignore[assignment]
+    found.append(SharedMemory.of_all() is not None)
+    shared_memory._mapped = mapped
+    return [*found, SharedMemory.of_all() is not None]

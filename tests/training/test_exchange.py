@@ -11,8 +11,18 @@ import torch
 from lightning import Trainer
 from torch import nn
 
-from tests.training.exchange_runs import CASES, ROWS, averaged, drawn, odd, train_counting
+from tests.training.exchange_runs import (
+    CASES,
+    ROWS,
+    averaged,
+    drawn,
+    odd,
+    refused_memory,
+    shared,
+    train_counting,
+)
 from tests.training.workers import together
+from zoo.training import shared_memory
 from zoo.training.exchange import RowwiseDDPStrategy, row_embeddings
 
 
@@ -46,6 +56,54 @@ def test_no_number_is_too_small_or_too_odd_to_be_sent(tmp_path: Path) -> None:
         assert mean.isfinite().sum() == mean.numel() - 2
 
 
+has_memory = pytest.mark.skipif(
+    not Path(shared_memory._FOLDER).is_dir(), reason="this system has no folder of memory"
+)
+
+
+@has_memory
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 3])
+def test_means_through_shared_memory_are_those_of_a_plain_sum(world: int, tmp_path: Path) -> None:
+    # 64 bytes at a time: less than one piece, one, and several with an odd end.
+    found = together(world, shared, tmp_path / "out", [1, 8, 16, 100, 1001], 64, world)
+    assert [one["made"] for one in found] == [1] + [0] * (world - 1)
+    assert found[0]["left"] == [False]
+    for one in found:
+        for (ours, plain), (first, _) in zip(one["pairs"], found[0]["pairs"], strict=True):
+            close = 2e-2 if ours.dtype == torch.bfloat16 else 1e-6
+            torch.testing.assert_close(ours, plain, atol=close, rtol=close)
+            assert torch.equal(ours, first)
+            if world == 2:
+                assert torch.equal(ours, plain)
+
+
+@has_memory
+@pytest.mark.slow
+def test_processes_agree_whether_they_share_memory(tmp_path: Path) -> None:
+    found = together(2, refused_memory, tmp_path / "out", 2)
+    assert found == [[False, False, True]] * 2
+
+
+@has_memory
+def test_memory_that_is_not_there_or_is_another_is_not_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_memory, "_FOLDER", str(tmp_path / "missing"))
+    assert shared_memory._new_file(64) is None
+    monkeypatch.setattr(shared_memory, "_FOLDER", str(tmp_path))
+    # More than any disk: what was begun is taken away.
+    assert shared_memory._new_file(2**60) is None
+    assert list(tmp_path.iterdir()) == []
+    made = shared_memory._new_file(64)
+    assert made is not None
+    name, content = made
+    assert shared_memory._mapped(name, content, 64) is not None
+    assert shared_memory._mapped(name, b"another!", 64) is None
+    assert shared_memory._mapped(name, content, 128) is None
+    assert shared_memory._mapped(str(tmp_path / "missing"), content, 64) is None
+
+
 @pytest.fixture
 def wide(tiny: Callable[[str], Path], tmp_path: Path) -> str:
     """A tiny model without dropout, that knows far more words than a batch has."""
@@ -64,9 +122,11 @@ def wide(tiny: Callable[[str], Path], tmp_path: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("world", "window"), [(2, 2), (3, 1)])
+@pytest.mark.parametrize(
+    ("world", "window", "strategy"), [(2, 2, "by rows"), (2, 1, "by rows alone"), (3, 1, "by rows")]
+)
 def test_a_model_learns_the_same_by_rows(
-    world: int, window: int, wide: str, corpus: Path, tmp_path: Path
+    world: int, window: int, strategy: str, wide: str, corpus: Path, tmp_path: Path
 ) -> None:
     same = dict.fromkeys(("train", "validation", "test"), str(corpus))
     data = {**same, "batch_size": 4, "max_length": 64, "stride": 8}
@@ -87,7 +147,7 @@ def test_a_model_learns_the_same_by_rows(
             data,
             options={"world": world, "strategy": name, "fit": fit},
         )
-        for name in ("plain ddp", "by rows")
+        for name in ("plain ddp", strategy)
     )
     assert [one["exchanges"] for one in plain] == [0] * world
     assert [one["exchanges"] for one in rows] == [8] * world
