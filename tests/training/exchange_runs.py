@@ -65,14 +65,14 @@ def averaged(cases: list[str], world: int) -> dict[str, Any]:
     return found
 
 
-def odd(world: int) -> Tensor:
+def odd(dtype: torch.dtype, world: int) -> Tensor:
     """The mean of gradients with numbers that are hard to see: tiny, infinite, or none."""
     rank = int(os.environ["RANK"])
     dist.init_process_group("gloo", rank=rank, world_size=world)
-    weight = nn.Parameter(torch.zeros(ROWS, WIDTH))
-    weight.grad = torch.zeros(ROWS, WIDTH)
+    weight = nn.Parameter(torch.zeros(ROWS, WIDTH, dtype=dtype))
+    weight.grad = torch.zeros(ROWS, WIDTH, dtype=dtype)
     if rank == world - 1:
-        weight.grad[1, 1], weight.grad[2, 2] = 2.0**-140, -(2.0**-140)
+        weight.grad[1, 1], weight.grad[2, 2] = 2.0**-130, -(2.0**-130)
         weight.grad[3, 3], weight.grad[4, 4] = float("inf"), float("nan")
     RowExchange([weight]).average()
     return weight.grad

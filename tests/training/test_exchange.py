@@ -47,10 +47,11 @@ def test_rows_are_averaged_as_whole_gradients_are(world: int, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_no_number_is_too_small_or_too_odd_to_be_sent(tmp_path: Path) -> None:
-    for mean in together(2, odd, tmp_path / "out", 2):
-        assert mean[1, 1] == 2.0**-141
-        assert mean[2, 2] == -(2.0**-141)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_number_is_too_small_or_too_odd_to_be_sent(dtype: torch.dtype, tmp_path: Path) -> None:
+    for mean in together(2, odd, tmp_path / "out", dtype, 2):
+        assert mean[1, 1] == 2.0**-131
+        assert mean[2, 2] == -(2.0**-131)
         assert mean[3, 3] == float("inf")
         assert mean[4, 4].isnan()
         assert mean.isfinite().sum() == mean.numel() - 2
