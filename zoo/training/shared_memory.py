@@ -82,7 +82,7 @@ class SharedMemory:
             # Who has come to the next meeting has read this half.
             self._half = 1 - self._half
 
-    def average_bucket(self, bucket: dist.GradBucket) -> Future[Tensor]:
+    def average_bucket(self, bucket: dist.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined]
         """Average a bucket of `DistributedDataParallel`, as its communication hook.
 
         All are averaged when the last is ready: in between, processes would wait for each other.
