@@ -86,7 +86,7 @@ def train_counting(*arguments: Any, **options: Any) -> dict[str, Any]:
         times[0] += 1
         average(exchange)
 
-    RowExchange.average = counted  # type: ignore[method-assign]
+    RowExchange.average = counted  # type: ignore[method-assign, assignment]
     return {**train(*arguments, **options), "exchanges": times[0]}
 
 
@@ -94,7 +94,8 @@ def shared(sizes: list[int], chunk: int, world: int) -> dict[str, Any]:
     """Means through shared memory and by a plain sum, of tensors of several sizes and types."""
     rank = int(os.environ["RANK"])
     dist.init_process_group("gloo", rank=rank, world_size=world)
-    new_file, made = shared_memory._new_file, []
+    new_file = shared_memory._new_file
+    made: list[Any] = []
 
     def recorded(size: int) -> Any:
         made.append(new_file(size))
@@ -121,11 +122,11 @@ def refused_memory(world: int) -> list[bool]:
     rank = int(os.environ["RANK"])
     dist.init_process_group("gloo", rank=rank, world_size=world)
     new_file, mapped = shared_memory._new_file, shared_memory._mapped
-    shared_memory._new_file = lambda size: None  # type: ignore[assignment]
+    shared_memory._new_file = lambda size: None
     found = [SharedMemory.of_all() is not None]
     shared_memory._new_file = new_file
     if rank == world - 1:  # as on another machine
-        shared_memory._mapped = lambda *_: None  # type: ignore[assignment]
+        shared_memory._mapped = lambda *_: None
     found.append(SharedMemory.of_all() is not None)
     shared_memory._mapped = mapped
     return [*found, SharedMemory.of_all() is not None]

@@ -160,7 +160,7 @@ def test_a_model_learns_the_same_by_rows(
             assert torch.equal(weight, rows[0]["weights"][name]), name
 
 
-def _model(*, tied: bool = False, **options: Any) -> nn.Module:
+def _model(*, tied: bool = False, **options: Any) -> nn.ModuleDict:
     model = nn.ModuleDict(
         {
             "words": nn.Embedding(ROWS, 4, **options),
@@ -169,7 +169,8 @@ def _model(*, tied: bool = False, **options: Any) -> nn.Module:
         }
     )
     if tied:
-        model["output"].weight = model["words"].weight
+        output: Any = model["output"]
+        output.weight = model["words"].weight
     return model
 
 
