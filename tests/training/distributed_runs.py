@@ -12,11 +12,14 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from zoo.training.strategies import FSDP2Strategy
+from zoo.training.strategies import FSDP2Strategy, RowwiseDDPStrategy
 
 #: Strategies by the names that the tests give them.
 STRATEGIES: Mapping[str, Any] = {
     "ddp": lambda: "ddp",
+    "plain ddp": lambda: RowwiseDDPStrategy(exchange_rows=False, share_memory=False),
+    "by rows": lambda: RowwiseDDPStrategy(fewest_rows=1000),
+    "by rows alone": lambda: RowwiseDDPStrategy(fewest_rows=1000, share_memory=False),
     "fsdp2": lambda: "fsdp2",
     "recomputing": lambda: FSDP2Strategy(checkpoint_activations=True),
     "replicated": lambda: FSDP2Strategy(replicas=2),

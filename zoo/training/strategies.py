@@ -1,8 +1,9 @@
 """How a training is spread over processes: the strategies of `--trainer.strategy`.
 
-`ddp` is Lightning's: every process holds the whole model. `fsdp2` is made here: processes share
-out weights, gradients and optimizer state, on GPUs (NCCL) and on CPUs (gloo) alike. `fsdp` is
-Lightning's older kind of sharding (FSDP1), for GPUs alone.
+`ddp` is Lightning's, with a cheaper exchange of the gradients of embeddings: every process holds
+the whole model. `fsdp2` is made here: processes share out weights, gradients and optimizer state,
+on GPUs (NCCL) and on CPUs (gloo) alike. `fsdp` is Lightning's older kind of sharding (FSDP1), for
+GPUs alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.optim import Optimizer
 
 from zoo.errors import ZooError, check_at_least
+from zoo.training.exchange import RowwiseDDPStrategy
 from zoo.training.sharding import Load, build_sharded, load_whole_state, reshard, whole_state
 
 if TYPE_CHECKING:
@@ -218,5 +220,13 @@ if "fsdp2" not in StrategyRegistry:
         FSDP2Strategy,
         description="Weights, gradients and optimizer state shared out (FSDP2), on GPUs and CPUs.",
     )
+# It gives what Lightning's own gives, so that any other module may have it under this name too.
+StrategyRegistry.register(
+    "ddp",
+    RowwiseDDPStrategy,
+    description="The whole model in each process; of word embeddings the rows that were touched.",
+    override=True,
+    start_method="popen",
+)
 
-__all__ = ["FSDP2Strategy"]
+__all__ = ["FSDP2Strategy", "RowwiseDDPStrategy"]
