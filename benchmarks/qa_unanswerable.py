@@ -6,7 +6,8 @@
 
 writes `train.json`, `validation.json` and `test.json` in SQuAD's format: the named articles of the
 first file validate and test, and train holds its other articles, all as they are, and those of the
-other files with one made question more for each that has an answer. A question loses its answer in
+other files (with `--of_all` of the first, too) with one made question more for each that has an
+answer. A question loses its answer in
 one of the ways that writers of SQuAD 2.0 used most (Rajpurkar et al. 2018, arXiv 1806.03822, table
 2): another name or number of the same text in place of its own, a word's opposite, or a negation;
 or it is a question of another paragraph of the article, of twenty the one that shares most words
@@ -184,10 +185,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder")
     parser.add_argument("--validation", nargs="+", default=[], help="titles of articles")
     parser.add_argument("--test", nargs="+", default=[], help="titles of articles")
+    parser.add_argument("--of_all", action="store_true", help="of the first file's questions too")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
-    first, *others = (_articles(path) for path in given.files)
+    read = [_articles(path) for path in given.files]
+    first = read[0]
     held = {"validation": given.validation, "test": given.test}
     unknown = {*given.validation, *given.test} - {one["title"] for one in first}
     if unknown:
@@ -197,9 +200,12 @@ def main() -> None:
             _write(given.output / f"{split}.json", [one for one in first if one["title"] in titles])
     taken = {title for titles in held.values() for title in titles}
     chance = random.Random(given.seed)
+    # A file may be given twice; what is held out stays out of both.
+    first, *others = ([one for one in articles if one["title"] not in taken] for articles in read)
     made = [Maker(article, chance).article() for other in others for article in other]
-    train = [one for one in first if one["title"] not in taken]
-    _write(given.output / "train.json", [*train, *made])
+    if given.of_all:
+        first = [Maker(article, chance).article() for article in first]
+    _write(given.output / "train.json", [*first, *made])
 
 
 if __name__ == "__main__":

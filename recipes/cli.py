@@ -306,7 +306,7 @@ class RecipeCLI(LightningCLI):
         kwargs["enable_progress_bar"] = (
             sys.stdout.isatty() and trainer.enable_progress_bar is not False
         )
-        if trainer.profiler is None:
+        if trainer.profiler is None and not trainer.barebones:
             kwargs["profiler"] = NoProfiler()
         self.trainer_defaults = {"callbacks": callbacks}
         if trainer.logger is None:

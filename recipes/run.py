@@ -88,7 +88,8 @@ def _fit(cli: RecipeCLI) -> int:
         _write_settings(cli)
     if cli.run_logger is not None and cli.trainer.is_global_zero:
         cli.run_logger.log_data(data.sources.name, data_facts(cli))
-    if not cli.config.trainer.callbacks:  # else one of them may read the loss of each step
+    # Else a callback may read the loss of each step, or a clock end it at one that nobody foresees.
+    if not cli.config.trainer.callbacks and cli.config.trainer.max_time is None:
         cli.model.loss_pause = 1 / DRAWN
     began = time.perf_counter()
     try:

@@ -40,7 +40,7 @@ _WARM_UP = 3
 #: Runs with small batches are longer, up to so many times: what happens now and then then counts.
 _LONGER, _LARGE = 8, 32
 
-#: A pair of steps whose ratio is so many times the median one, or its inverse, was disturbed.
+#: A step of the twin that takes so many times the median was disturbed.
 _DISTURBED = 1.5
 
 #: Steps this long or longer have a goal.
@@ -87,14 +87,12 @@ def _measure(kind: str, size: int, options: argparse.Namespace, result: Result) 
 
 
 def _over(ours: list[float], bare: list[float]) -> float:
-    """Ratio of the whole, without disturbed pairs of steps.
+    """Ratio of the whole, without the pairs in which the twin was disturbed.
 
-    The dearest steps are not left out as such: they are those that log or draw.
+    The recipe's dearest steps are not left out: they are those that log or draw.
     """
     recipe, twin = np.array(ours), np.array(bare)
-    ratios = recipe / twin
-    middle = np.median(ratios)
-    kept = (ratios < middle * _DISTURBED) & (ratios > middle / _DISTURBED)
+    kept = twin <= np.median(twin) * _DISTURBED
     return float(recipe[kept].sum() / twin[kept].sum())
 
 

@@ -56,6 +56,8 @@ def test_outputs_and_gradients_are_those_of_the_padded_batch(
 @pytest.fixture
 def kernel_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows with each call of torch's kernel for sequences of any lengths."""
+    if not packed_attention._has_varlen(torch.zeros(1, 16, dtype=torch.float16, device="cuda")):
+        pytest.skip("this GPU or torch has no such kernel")
     calls: list[int] = []
     own = packed_attention._varlen
 

@@ -52,8 +52,6 @@ def test_every_family_trains_in_every_precision_and_is_tested_as_on_the_cpu(
     task.net.float()
     (right,) = trainer().test(task, data, verbose=False)
     assert scores["test/loss"] == pytest.approx(right["test/loss"], rel=0.05)
-    counts = {name: one for name, one in right.items() if name.endswith(("support", "questions"))}
-    assert {name: scores[name] for name in counts} == counts
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -188,12 +186,13 @@ def test_batches_are_padded_unless_a_task_is_told_to_pack_them(
     task = NERTask(bert, labels=data.labels)
     task.configure_model()
     batch = moved(data.collate([data.features("train")[number] for number in range(6)]))
-    assert task.packs
+    there = [task.packs]
     with torch.inference_mode():
         padded = task.cuda().eval()(batch)
-        assert not task.packs
+        there.append(task.packs)
         task.packed = True
         mine = task(batch)
+    assert there == [True, False]
     real = batch["attention_mask"].bool()
     torch.testing.assert_close(mine[real], padded[real], atol=1e-5, rtol=1e-5)
 

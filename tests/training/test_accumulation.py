@@ -156,3 +156,17 @@ def test_accumulated_batches_are_one_large_batch(
     small = _trained(make, tmp_path, tiny, size=4, window=4)
     for name, value in large.items():
         torch.testing.assert_close(small[name], value, atol=1e-5, rtol=0, msg=name)
+
+
+def test_a_training_that_broke_off_within_a_step_leaves_nothing_to_the_next(
+    tiny: Tiny, tmp_path: Path, trainer: Callable[..., Trainer]
+) -> None:
+    ends = []
+    for broke_off in (False, True):
+        seed_everything(1, verbose=False)
+        task, data = _ner(tmp_path, tiny)
+        if broke_off:
+            task.step_mean._count = torch.tensor(1000.0)
+        trainer(max_epochs=1, limit_train_batches=2).fit(task, data)
+        ends.append(task.state_dict())
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

@@ -1,6 +1,8 @@
 """Processes average gradients of embeddings by the rows that were touched."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -93,8 +95,13 @@ def test_memory_that_is_not_there_or_is_another_is_not_shared(
     monkeypatch.setattr(shared_memory, "_FOLDER", str(tmp_path / "missing"))
     assert shared_memory._new_file(64) is None
     monkeypatch.setattr(shared_memory, "_FOLDER", str(tmp_path))
-    # More than any disk: what was begun is taken away.
-    assert shared_memory._new_file(2**60) is None
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        assert shared_memory._new_file(64) is None
     assert list(tmp_path.iterdir()) == []
     made = shared_memory._new_file(64)
     assert made is not None

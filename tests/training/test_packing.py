@@ -38,11 +38,11 @@ def fitted(bert: str, data: NERDataModule, trainer: Callable[..., Any], **option
 
 
 def test_batches_are_packed_on_cpus_and_elsewhere_where_they_are_told_to(bert: str) -> None:
-    for packed, there in ((None, False), (True, True), (False, False)):
-        task = NERTask(bert, labels=LABELS, packed=packed)
+    for asked, there in ((None, False), (True, True), (False, False)):
+        task = NERTask(bert, labels=LABELS, packed=asked)
         task.configure_model()
-        assert task.packs == (packed is not False)
-        task.net.to("meta")
+        assert task.packs == (asked is not False)
+        torch.nn.Module.to(task.net, "meta")
         assert task.packs == there
 
 

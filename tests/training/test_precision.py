@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import FSDPPrecision
+from lightning.pytorch.strategies import FSDPStrategy
 
 from tests.distillation.families import data_of, student_task
+from zoo.errors import ZooError
+from zoo.training.precision import for_weights_alone
 
 Tiny = Callable[[str], Path]
 
@@ -62,3 +66,31 @@ def test_what_is_counted_is_not_rounded_as_the_network_is(
     metric.update([1.0] * many, [1.0] * many, [True] * many)
     metric.update([0.0] * many, [0.0] * many, [True] * many)
     assert float(metric.compute()["f1"]) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_fsdp1_in_mixed_precision_leaves_what_is_kept_beside_weights_as_it_is() -> None:
+    strategy, plugin = FSDPStrategy(), FSDPPrecision("bf16-mixed")
+    strategy.precision_plugin = plugin
+    usual = plugin.mixed_precision_config
+    assert usual.buffer_dtype == torch.bfloat16
+    for_weights_alone(plugin, strategy)
+    found = strategy.mixed_precision_config
+    assert found is not None
+    assert found.buffer_dtype is None
+    assert (found.param_dtype, found.reduce_dtype) == (usual.param_dtype, usual.reduce_dtype)
+
+
+def test_fsdp1_all_in_half_precision_is_refused_with_what_to_use() -> None:
+    with pytest.raises(ZooError, match=r"bf16-true does not go with .* fsdp .*fsdp2, or"):
+        for_weights_alone(FSDPPrecision("bf16-true"), FSDPStrategy())
+
+
+def test_a_network_goes_where_its_task_goes(
+    tiny: Tiny, tmp_path: Path, trainer: Callable[..., Any]
+) -> None:
+    task, _ = _fitted("regression", tiny, tmp_path, trainer)
+    task.to("meta", torch.float16)
+    assert {one.dtype for one in task.net.parameters()} == {torch.float16}
+    assert task.objective.mean.dtype == torch.float32
+    assert {one.device.type for one in task.parameters()} == {"meta"}
+    assert task.objective.mean.device.type == "meta"

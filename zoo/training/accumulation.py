@@ -8,6 +8,8 @@ from torch import Tensor
 
 #: A power of two, so that scaling by it loses no bit: keeps scaled float16 losses in range.
 _UNIT = 256.0
+#: Below any count or sum of weights.
+_LEAST = 1e-30
 
 
 class StepMean:
@@ -15,12 +17,15 @@ class StepMean:
 
     Lightning divides by the number of micro-batches, and strategies average over processes: a
     batch with few words would weigh as much as one with many. Here each loss is multiplied by its
-    count, and the gradients are divided by the sum of counts before they are clipped. It needs no
-    look ahead, and is right for the last, shorter window of an epoch.
+    count, and divided by the sum of counts: at once where a step is one batch of each process, else
+    in the gradients before they are clipped, as nobody knows the counts of batches to come. It is
+    right for the last, shorter window of an epoch.
     """
 
     def __init__(self) -> None:
         self._count: Tensor | None = None
+        #: Whether processes may tell each other their counts in the forward pass.
+        self.at_once = True
 
     def weighed(self, loss: Tensor, count: Tensor | int, trainer: Trainer | None) -> Tensor:
         """What to differentiate for a micro-batch.
@@ -33,6 +38,12 @@ class StepMean:
         if trainer is None or not _cut_up(trainer):
             return loss
         count = torch.as_tensor(count, dtype=torch.float32, device=loss.device).detach()
+        if self.at_once and trainer.accumulate_grad_batches == 1:
+            total = count.clone()
+            torch.distributed.all_reduce(total)
+            # Undoes the strategy's division by the processes; where nothing at all was counted, all
+            # losses are zero.
+            return loss * (count * trainer.world_size / total.clamp(min=_LEAST))
         self._count = count if self._count is None else self._count + count
         return loss * (count / _UNIT)
 

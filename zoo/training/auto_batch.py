@@ -16,6 +16,7 @@ from lightning import Callback, LightningModule, Trainer
 from zoo.errors import ZooError
 from zoo.training.budget_search import Budget, NothingFitsError, Trial, find_budget
 from zoo.training.memory import Meter, meter_of
+from zoo.training.optimizing import OptimizedTask
 
 MakeBatches = Callable[[int], Sequence[Mapping[str, Any]]]
 
@@ -56,6 +57,9 @@ class BudgetSearch(Callback):
         trainer.should_stop = True
         # Nothing is logged of a step that never was.
         pl_module.log = lambda *_, **__: None  # type: ignore[method-assign]
+        if isinstance(pl_module, OptimizedTask):
+            # A process that has no memory left in its forward pass would not answer the others.
+            pl_module.step_mean.at_once = False
         device = trainer.strategy.root_device
         make = self.make_meter or (lambda device, count: meter_of(device, processes=count))
         meter = make(device, trainer.num_devices)

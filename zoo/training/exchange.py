@@ -203,7 +203,10 @@ class RowwiseDDPStrategy(DDPStrategy):
             del module._ddp_params_and_buffers_to_ignore
 
     def post_backward(self, closure_loss: Tensor) -> None:
-        """Exchange rows after the backward pass of a step, not while gradients accumulate."""
+        """Exchange rows after the backward pass of a step, not while gradients accumulate.
+
+        It follows the hooks `on_after_backward`, which see the rows of their own process.
+        """
         super().post_backward(closure_loss)
         wrapped = self.model
         if (

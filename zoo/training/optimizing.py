@@ -80,6 +80,8 @@ class OptimizedTask(DistributedTask):
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and schedule, slower in lower layers if asked for."""
+        # A training that was stopped within a step's batches left counts behind.
+        self.step_mean = StepMean()
         decays = self.layer_decay != 1.0
         groups = parameter_groups(
             self.net,

@@ -14,12 +14,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torchmetrics import MeanMetric
 
 from zoo import backbones
-from zoo.errors import RunError, ZooError
+from zoo.errors import RunError
 from zoo.training.adaptation import Adaptation
 from zoo.training.adaptation.prompts import has_prompt
-from zoo.training.adaptation.task import AdaptedTask
 from zoo.training.optimization import Schedule
 from zoo.training.precision import NetworkInHalfPrecision, for_weights_alone
+from zoo.training.sharing import EncoderSharingTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from zoo.tracking.report import TaskReport
 
 
-class FineTuningTask(AdaptedTask, NetworkInHalfPrecision):
+class FineTuningTask(EncoderSharingTask, NetworkInHalfPrecision):
     """A pretrained backbone with the head of a task family, fine-tuned with AdamW.
 
     The model is built when training or testing begins (`configure_model`), so that a strategy can
@@ -98,11 +98,10 @@ class FineTuningTask(AdaptedTask, NetworkInHalfPrecision):
         )
         #: Validation after fitting is to fit `calibration` too: other weights were put in.
         self.recalibrating = False
-        self.model: PreTrainedModel | None = None
+        self.model = None
         self._given: PreTrainedModel | None = None
-        self._no_weights: RunError | None = None
-        #: Parts of the model that other tasks have too; a module's own list would copy them.
-        self._shared: list[torch.nn.Module] = []
+        self._no_weights = None
+        self._shared = []
 
     @property
     def net(self) -> "PreTrainedModel":
@@ -140,7 +139,7 @@ class FineTuningTask(AdaptedTask, NetworkInHalfPrecision):
         fn = self._trainer.state.fn if self._trainer is not None else None
         evaluating = fn in (TrainerFn.VALIDATING, TrainerFn.TESTING, TrainerFn.PREDICTING)
         if self._trainer is not None:
-            for_weights_alone(self.trainer.precision_plugin)
+            for_weights_alone(self.trainer.precision_plugin, self.trainer.strategy)
         if not evaluating:
             self.check_strategy()
         if self.model is not None and self._no_weights is None:
@@ -157,42 +156,6 @@ class FineTuningTask(AdaptedTask, NetworkInHalfPrecision):
                 self.model = self._new_model(weights=True)
         if not evaluating:
             self.compile_model()
-
-    def use_encoder(self, encoder: "PreTrainedModel", *, copy: bool = False) -> Self:
-        """Build the model on an encoder that is in memory already, with a new head.
-
-        Several tasks on one encoder hold its weights once. As training one must not change what
-        the others predict, the shared encoder is frozen and has no dropout; each task trains its
-        head. With `copy` a task takes a copy of its own instead, all of which is trained: one
-        reading from disk then does for several fine-tunings, and memory holds each.
-
-        Exported models are whole, whatever is shared while they are made, and so are checkpoints
-        but those of an adaptation, which hold what was trained.
-
-        Args:
-            encoder: What `zoo.backbones.load_encoder` gave for this task's backbone.
-            copy: Train a copy of it.
-
-        Raises:
-            BackboneError: It is of another backbone or kind.
-            ZooError: The task's adaptation, or its compilation, would change what others predict.
-        """
-        if not copy and self.adaptation.kind not in ("full", "head"):
-            raise ZooError(
-                f"--model.adaptation {self.adaptation.kind} changes the encoder, which tasks that "
-                "share it cannot have: use head, or use_encoder(..., copy=True)."
-            )
-        if not copy and self.compiles:
-            raise ZooError(
-                "--model.compile compiles the encoder in place, which tasks that share it cannot "
-                "have: leave it out, or use_encoder(..., copy=True)."
-            )
-        with torch.device("meta"):
-            model = self._load(self.labels, weights=False)
-        self._shared = backbones.put_on_encoder(model, encoder, backbone=self.backbone, copy=copy)
-        self.model, self._no_weights, self._adapted = model, None, None
-        self.adapt_again()
-        return self
 
     def _build_to_evaluate(self) -> None:
         try:
@@ -264,16 +227,6 @@ class FineTuningTask(AdaptedTask, NetworkInHalfPrecision):
         ):
             self.model = self._built(list(labels), weights=False)
         self.restore_adaptation(checkpoint)
-
-    def _require_shared(self, state: Mapping[str, Any]) -> None:
-        """Refuse weights that would change the encoder under other tasks."""
-        shared = {id(own) for part in self._shared for own in part.parameters()}
-        for name, own in self.named_parameters():
-            if id(own) in shared and not torch.equal(own.cpu(), state.get(name, own).cpu()):
-                raise RunError(
-                    "The checkpoint has another encoder than the one that this task shares with "
-                    "others. Load it into a task of its own."
-                )
 
     @property
     def known_labels(self) -> list[str]:
