@@ -74,7 +74,7 @@ def test_a_batch_to_evaluate_holds_texts_sentences_and_references(
     data = _data(tmp_path, tiny, [*records, {"source": "", "target": "x"}])
     (batch,) = data.test_dataloader()
     assert batch["source"] == ["Ada sang. A fox.", ""]
-    assert batch["spans"] == [[[0, 9], [10, 16]], []]
+    assert batch["spans"] == [[(0, 9), (10, 16)], []]
     assert batch["references"] == [["sang", "song"], ["x"]]
     assert (batch["rouge_in"], batch["language"]) == ("words", "en")
     assert batch["sentence_mask"].tolist() == [[True, True], [False, False]]
