@@ -1,7 +1,7 @@
 """Two processes with one thread each against one process with two: real tokens per second.
 
     python -m benchmarks.scaling                    # the bundled NER sample and encoder
-    python -m benchmarks.scaling --pairs 5 --batch_size 32 64 128
+    python -m benchmarks.scaling --pairs 5 --batch_size 32 64 128    # 16, 32 and 64 each
     python -m benchmarks.scaling --pairs 5 --steps 40 --strategy fsdp2
 
 Both sides read batches of as many examples in all, and train the same model. A pair is one run of
@@ -35,8 +35,8 @@ def main() -> int:
         "--batch_size",
         type=int,
         nargs="+",
-        default=[32],
-        help="examples of a step of all processes together",
+        default=[64],
+        help="examples of a step of all processes together (64: 32 each, as recipes have)",
     )
     parser.add_argument("--strategy", default="ddp", help="of the two processes (%(default)s)")
     parser.add_argument("--backbone", default="minilm-l6")
