@@ -20,7 +20,7 @@ import argparse
 import json
 import random
 import re
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,6 @@ _OPPOSITES = {
 }
 
 Article = dict[str, Any]
-Way = Callable[[], str | None]
 
 
 class Maker:
@@ -92,12 +91,12 @@ class Maker:
     def _without_answer(self, number: int, question: str, answer: str) -> str | None:
         """The first of the ways, in random order, that changes the question."""
         text = self.paragraphs[number]["context"]
-        other_name = self._other_name(question, answer, text)
-        opposite = self._opposite(question)
-        ways: list[Way] = [
+        other_name = partial(self._other_name, question, answer, text)
+        opposite = partial(self._opposite, question)
+        ways = [
             *(other_name, other_name, opposite, opposite),
-            self._negation(question),
-            self._other_paragraph(number, text),
+            partial(self._negation, question),
+            partial(self._other_paragraph, number, text),
         ]
         self.chance.shuffle(ways)
         for way in ways:
@@ -106,60 +105,48 @@ class Maker:
                 return found
         return None
 
-    def _other_name(self, question: str, answer: str, text: str) -> Way:
-        def way() -> str | None:
-            own = list(_NAME.finditer(question))
-            if not own:
-                return None
-            chosen = self.chance.choice(own)
-            number = chosen[0][0].isdigit()
-            others = [
-                name
-                for name in _NAME.findall(text)
-                if name not in question and name not in answer and name[0].isdigit() == number
-            ]
-            return _put(question, chosen, self.chance.choice(others)) if others else None
+    def _other_name(self, question: str, answer: str, text: str) -> str | None:
+        own = list(_NAME.finditer(question))
+        if not own:
+            return None
+        chosen = self.chance.choice(own)
+        number = chosen[0][0].isdigit()
+        others = [
+            name
+            for name in _NAME.findall(text)
+            if name not in question and name not in answer and name[0].isdigit() == number
+        ]
+        return _put(question, chosen, self.chance.choice(others)) if others else None
 
-        return way
+    def _opposite(self, question: str) -> str | None:
+        words = [one for one in _WORD.finditer(question) if one[0].lower() in _OPPOSITES]
+        if not words:
+            return None
+        chosen = self.chance.choice(words)
+        return _put(question, chosen, _OPPOSITES[chosen[0].lower()])
 
-    def _opposite(self, question: str) -> Way:
-        def way() -> str | None:
-            words = [one for one in _WORD.finditer(question) if one[0].lower() in _OPPOSITES]
-            if not words:
-                return None
-            chosen = self.chance.choice(words)
-            return _put(question, chosen, _OPPOSITES[chosen[0].lower()])
+    def _negation(self, question: str) -> str | None:
+        verbs = list(_VERB.finditer(question))
+        if not verbs:
+            return None
+        chosen = self.chance.choice(verbs)
+        return _put(question, chosen, f"{chosen[0]} not")
 
-        return way
-
-    def _negation(self, question: str) -> Way:
-        def way() -> str | None:
-            verbs = list(_VERB.finditer(question))
-            if not verbs:
-                return None
-            chosen = self.chance.choice(verbs)
-            return _put(question, chosen, f"{chosen[0]} not")
-
-        return way
-
-    def _other_paragraph(self, number: int, text: str) -> Way:
+    def _other_paragraph(self, number: int, text: str) -> str | None:
         words = set(_WORD.findall(text.lower()))
 
         def shared(question: str) -> float:
             own = set(_WORD.findall(question.lower()))
             return len(words & own) / (3 + len(question.split()))
 
-        def way() -> str | None:
-            others = [
-                asked["question"]
-                for place, paragraph in enumerate(self.paragraphs)
-                for asked in paragraph["qas"]
-                if place != number
-            ]
-            some = self.chance.sample(others, min(20, len(others)))
-            return max(some, key=shared) if some else None
-
-        return way
+        others = [
+            asked["question"]
+            for place, paragraph in enumerate(self.paragraphs)
+            for asked in paragraph["qas"]
+            if place != number
+        ]
+        some = self.chance.sample(others, min(20, len(others)))
+        return max(some, key=shared) if some else None
 
 
 def _put(question: str, place: re.Match[str], words: str) -> str:
