@@ -12,22 +12,17 @@ test split is not looked at.
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.recipe import interval
+from benchmarks.speed.corpora import WNUT17
+from benchmarks.speed.recipe import interval, run_apart
 
 RECIPE = "ner/wnut17"
 CHOICES = ("as it is", "random order", "frozen embeddings")
-_FILES = {
-    "train": "wnut17train.conll",
-    "validation": "emerging.dev.conll",
-    "test": "emerging.test.annotated",
-}
 
 
 def fit_in_random_order(flags: Sequence[str]) -> int:
@@ -45,20 +40,12 @@ def _fit(choice: str, seed: int, given: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         run = Path(name) / "run"
         flags = [RECIPE, "fit", "--seed_everything", str(seed), "--run_dir", str(run)]
-        flags += [f"--data.{split}={given.data / file}" for split, file in _FILES.items()]
+        flags += [f"--data.{split}={given.data / file}" for split, file in WNUT17.items()]
         flags += ["--trainer.logger=false", *given.flags]
         if choice == "frozen embeddings":
             flags.append("--model.freeze_embeddings=true")
         module = "benchmarks.ner_choices" if choice == "random order" else "recipes"
-        done = subprocess.run(
-            [sys.executable, "-m", module, *flags],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise SystemExit(done.stdout[-3000:])
+        run_apart([sys.executable, "-m", module, *flags], Path(name))
         found: dict[str, float] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         return found
 

@@ -108,6 +108,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return make
 
 
+def without_dropout(folder: Path, **changes: Any) -> None:
+    """Let the model in a folder drop nothing, and change what else of its settings is given."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config |= {name: 0.0 for name in config if "dropout" in name} | changes
+    path.write_text(json.dumps(config), encoding="utf-8")
+
+
 def make_tiny(architecture: str, folder: Path) -> None:
     """Write a tiny random model of an architecture, with the kind of tokenizer that it has."""
     import torch

@@ -53,6 +53,14 @@ class Corpus(NamedTuple):
     task: type[FineTuningTask]
 
 
+#: Files of WNUT-17, as its authors call them.
+WNUT17 = {
+    "train": "wnut17train.conll",
+    "validation": "emerging.dev.conll",
+    "test": "emerging.test.annotated",
+}
+
+
 def real_folder() -> Path | None:
     """The folder of real corpora, where there is one."""
     folder = Path(os.environ.get("ZOO_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -64,12 +72,7 @@ def wnut17() -> dict[str, str]:
     folder = real_folder()
     if folder is None or not (folder / "ner" / "wnut17").is_dir():
         return {}
-    names = {
-        "train": "wnut17train.conll",
-        "validation": "emerging.dev.conll",
-        "test": "emerging.test.annotated",
-    }
-    return {split: str(folder / "ner" / "wnut17" / name) for split, name in names.items()}
+    return {split: str(folder / "ner" / "wnut17" / name) for split, name in WNUT17.items()}
 
 
 def load(family: str, *, backbone: str, sample: bool = False) -> Corpus:

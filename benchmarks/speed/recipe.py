@@ -144,7 +144,7 @@ def _ours(
     flags += [f"--model.learning_rate={options.learning_rate}"]
     if way == BF16:
         flags.append("--trainer.precision=bf16-mixed")
-    _run([sys.executable, "-m", "recipes", "ner/wnut17", *flags], folder)
+    run_apart([sys.executable, "-m", "recipes", "ner/wnut17", *flags], folder)
     scores = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return {
         "fit_seconds": scores["perf/fit_seconds"],
@@ -178,12 +178,13 @@ def _theirs(
         "folder": str(folder / "trainer"),
         "out": str(folder / "found.json"),
     }
-    _run([sys.executable, "-m", "benchmarks.speed.trainer_peer", json.dumps(settings)], folder)
+    run_apart([sys.executable, "-m", "benchmarks.speed.trainer_peer", json.dumps(settings)], folder)
     found: dict[str, float] = json.loads((folder / "found.json").read_text(encoding="utf-8"))
     return found
 
 
-def _run(command: Sequence[str], folder: Path) -> None:
+def run_apart(command: Sequence[str], folder: Path) -> None:
+    """Run a command, and end with what it printed last if it fails."""
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,

@@ -1,6 +1,5 @@
 """Distillation with two processes: replicated and sharded students learn the same."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.conftest import without_dropout
 from tests.distillation.distributed import distil
 from tests.distillation.families import teacher_of
 from tests.distillation.students import narrow
@@ -21,10 +21,7 @@ pytestmark = pytest.mark.slow
 def student(tiny: Callable[[str], Path], tmp_path: Path) -> str:
     """A narrower BERT without dropout, with a head that is the same in all processes."""
     folder = Path(narrow(tiny("bert"), tmp_path / "narrow"))
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config |= {name: 0.0 for name in config if "dropout" in name}
-    path.write_text(json.dumps(config), encoding="utf-8")
+    without_dropout(folder)
     return str(folder)
 
 

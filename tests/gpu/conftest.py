@@ -1,6 +1,7 @@
 """Tests that need a CUDA device; they are skipped where there is none."""
 
 import copy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,22 @@ from typing import Any
 import pytest
 import torch
 
+from tests.training.conftest import corpus, data
+
+__all__ = ["corpus", "data"]
+
 
 @pytest.fixture(autouse=True)
 def _device() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+
+
+@pytest.fixture
+def bert(tiny: Callable[[str], Path], tmp_path: Path) -> str:
+    """A tiny BERT of the test's own."""
+    shutil.copytree(tiny("bert"), tmp_path / "bert")
+    return str(tmp_path / "bert")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Training on a GPU: all families, precisions and strategies, memory, and exact resume."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 import torch.distributed as dist
 from lightning import Callback, LightningModule, Trainer, seed_everything
 
+from tests.conftest import without_dropout
 from tests.gpu.conftest import moved
 from zoo import NERDataModule, NERTask
 from zoo.data.token_budget import extent, largest_batches
@@ -69,11 +69,12 @@ def test_scores_are_those_of_the_cpu(
 def test_a_strategy_on_one_gpu_learns_what_it_learns_without(
     strategy: str, bert: str, data: NERDataModule, on_gpu: Make
 ) -> None:
+    without_dropout(Path(bert))
     losses = []
     for name in ("auto", strategy):
         seed_everything(1, verbose=False)
         data.seed = 1
-        task = NERTask(_calm(bert), labels=data.labels, learning_rate=1e-3)
+        task = NERTask(bert, labels=data.labels, learning_rate=1e-3)
         watch = Losses()
         trainer = on_gpu(strategy=name, callbacks=[watch], max_epochs=3, gradient_clip_val=0.5)
         try:
@@ -88,44 +89,6 @@ def test_a_strategy_on_one_gpu_learns_what_it_learns_without(
     assert len(own) > 10
     assert other == pytest.approx(own, abs=1e-5)
     assert other_scores == pytest.approx(own_scores, abs=1e-4)
-
-
-def _calm(folder: str) -> str:
-    """The same model without dropout."""
-    path = Path(folder) / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config |= {name: 0.0 for name in config if "dropout" in name}
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    """40 sentences whose names can be learned by heart."""
-    path = tmp_path / "corpus.txt"
-    names = ["ada", "london", "quick", "brown", "jumps"]
-    sentences = [
-        ["the O", f"{names[number % 5]} B-PER", *["lazy O"] * (number % 4), "dog O", ". O"]
-        for number in range(40)
-    ]
-    path.write_text("\n\n".join("\n".join(sentence) for sentence in sentences) + "\n")
-    return path
-
-
-@pytest.fixture
-def bert(tiny: Callable[[str], Path], tmp_path: Path) -> str:
-    import shutil
-
-    shutil.copytree(tiny("bert"), tmp_path / "bert")
-    return str(tmp_path / "bert")
-
-
-@pytest.fixture
-def data(corpus: Path, bert: str) -> NERDataModule:
-    same = str(corpus)
-    return NERDataModule(
-        train=same, validation=same, test=same, backbone=bert, batch_size=8, max_length=64, stride=8
-    )
 
 
 def test_a_run_goes_on_from_a_checkpoint_with_the_same_bits_and_dropout(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.conftest import without_dropout
 from tests.training.distributed_runs import refused, train
 from tests.training.workers import together
 
@@ -27,10 +28,7 @@ def calm(tiny: Tiny, tmp_path: Path) -> Callable[[str], str]:
         folder = tmp_path / architecture
         if not folder.exists():
             shutil.copytree(tiny(architecture), folder)
-            path = folder / "config.json"
-            config = json.loads(path.read_text(encoding="utf-8"))
-            config |= {name: 0.0 for name in config if "dropout" in name}
-            path.write_text(json.dumps(config), encoding="utf-8")
+            without_dropout(folder)
         return str(folder)
 
     return make

@@ -1,7 +1,6 @@
 """Processes average gradients of embeddings by the rows that were touched."""
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import torch
 from lightning import Trainer
 from torch import nn
 
+from tests.conftest import without_dropout
 from tests.training.exchange_runs import (
     CASES,
     ROWS,
@@ -119,10 +119,7 @@ def wide(tiny: Callable[[str], Path], tmp_path: Path) -> str:
 
     folder = tmp_path / "wide"
     shutil.copytree(tiny("bert"), folder)
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config |= {name: 0.0 for name in config if "dropout" in name} | {"vocab_size": 1000}
-    path.write_text(json.dumps(config), encoding="utf-8")
+    without_dropout(folder, vocab_size=1000)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         AutoModel.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
