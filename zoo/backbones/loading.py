@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from zoo.backbones import warm_start
 from zoo.backbones.alignment import align
+from zoo.backbones.dropout import quicken_dropout
 from zoo.backbones.heads import (
     ARCHITECTURE,
     AUTO_CLASS,
@@ -210,6 +211,7 @@ def load_model(
         warm_start.finish(model, special=load_tokenizer(backbone) if source.decoder else None)
     if tie_weights:
         warm_start.tie(model, backbone=backbone, equal=weights)
+    quicken_dropout(model)
     # from_pretrained returns a model in eval mode, in which Lightning keeps it: without dropout.
     model.train()
     return model  # type: ignore[no-any-return]
@@ -230,7 +232,9 @@ def load_encoder(backbone: str) -> "PreTrainedModel":
     if source.decoder is not None or _is_encoder_decoder(source):
         raise BackboneError(f"{backbone} is an encoder-decoder; only encoders are shared.")
     dtype = getattr(torch, source.spec.dtype if source.spec else "float32")
-    return _load(AutoModel, source, dtype=dtype, use_safetensors=True)  # type: ignore[no-any-return]
+    encoder = _load(AutoModel, source, dtype=dtype, use_safetensors=True)
+    quicken_dropout(encoder)
+    return encoder  # type: ignore[no-any-return]
 
 
 def _joined(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.backbones.dropout import kept
 from zoo.backbones.packed_layout import Group, Layout
 
 #: The function's name to transformers.
@@ -178,18 +179,6 @@ def _with_weights(
         if dropout:
             weights, value = weights * kept(weights, dropout), value * (1 / (1 - dropout))
         return weights @ value
-
-
-def kept(weights: Tensor, dropout: float) -> Tensor:
-    """Which weights stay, drawn at random: 1 for those, else 0.
-
-    A draw has 16 bits, so that one of torch's random numbers makes four of them; the share that is
-    dropped is exact to 1 in 65,536.
-    """
-    count = weights.numel()
-    draws = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
-    draws_of_16 = draws.view(torch.int16)[:count].view(weights.shape)
-    return (draws_of_16 >= round(dropout * 2**16) - 2**15).to(weights.dtype)
 
 
 def _pad(tokens: Tensor, group: Group) -> Tensor:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Sequences share a group where none is shorter than this share of the longest: fewer groups mean
-#: fewer calls, more groups less padding inside attention.
-_SHORTEST = 0.75
+#: Sequences share a group where none is shorter than this share of the longest, or by no more than
+#: so many tokens: fewer groups mean fewer calls, more groups less padding inside attention.
+_SHORTEST, _TOKENS = 0.75, 8
 
 
 @dataclass(eq=False)
@@ -144,7 +144,7 @@ def _cuts(lengths: list[int]) -> Iterator[tuple[int, int]]:
     """First and last-but-one of each group, of lengths that fall."""
     begin = 0
     for row, length in enumerate(lengths):
-        if length < _SHORTEST * lengths[begin]:
+        if length < min(_SHORTEST * lengths[begin], lengths[begin] - _TOKENS):
             yield begin, row
             begin = row
     yield begin, len(lengths)
