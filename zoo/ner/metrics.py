@@ -66,14 +66,12 @@ class EntityF1(Metric):
         first[starts[lengths > 0]] = True
         found_start, found_end, found_type = self._spans(predicted, first)
         gold_start, gold_end, gold_type = self._spans(gold, first)
-        # Per word: where the gold entity that starts here ends, and its type.
-        end_at = torch.full_like(gold, -1)
-        type_at = torch.full_like(gold, -1)
-        end_at[gold_start] = gold_end
-        type_at[gold_start] = gold_type
-        right = (end_at[found_start] == found_end) & (type_at[found_start] == found_type)
-        columns = (found_type[right], found_type, gold_type)
         size = len(self.types)
+        # Per word: where the gold entity that starts here ends, and its type, as one number.
+        entity_at = torch.full_like(gold, -1)
+        entity_at[gold_start] = gold_end * size + gold_type
+        right = entity_at[found_start] == found_end * size + found_type
+        columns = (found_type[right], found_type, gold_type)
         self.counts += torch.stack([column.bincount(minlength=size) for column in columns], dim=1)
 
     def _spans(self, tags: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
