@@ -109,6 +109,9 @@ def _main(arguments: list[str]) -> int:
             f"{subcommand!r} is no subcommand; there are {', '.join(catalog.SUBCOMMANDS)}, or none "
             "to fit, test and report."
         )
+    from zoo.training.allocator import keep_memory
+
+    keep_memory()  # before torch asks for any
     from recipes.cli import RecipeCLI
     from recipes.run import run
     from zoo.tracking.quiet import quiet

@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.speed.ways import Setup
 from zoo.tracking.throughput import GIB
+from zoo.training.allocator import keep_memory
 
 #: Optimizer states are there from the second step on.
 _STEPS = 2
@@ -46,6 +47,7 @@ def peak_gib(setup: Setup, way: str, batches: Sequence[Mapping[str, Any]]) -> fl
 def _peak(setup: Setup, way: str, file: Path) -> float:
     from benchmarks.speed.steps import moved
 
+    keep_memory()
     batches: list[dict[str, Any]] = torch.load(file, weights_only=True)
     _use_torch()
     before = _resident()

@@ -30,6 +30,7 @@ from benchmarks.speed.peers import Step, task_loss
 from benchmarks.speed.progress import say
 from benchmarks.speed.results import Goal, Result, environment
 from benchmarks.speed.timing import Spread
+from zoo.training.allocator import keep_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,6 +235,7 @@ def _moved(value: Any, device: torch.device) -> Any:
 def main() -> None:
     """Run the recipe with its twin."""
     settings = json.loads(sys.argv[1])
+    keep_memory()  # as `python -m recipes` does
     from recipes.cli import RecipeCLI
     from recipes.run import run
 

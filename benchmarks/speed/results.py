@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from benchmarks.speed import machine
 from benchmarks.speed.timing import Spread
+from zoo.training.allocator import HUGE_PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -180,9 +181,13 @@ def _spread(value: Any) -> tuple[float, float, float]:
 
 
 def environment() -> dict[str, str]:
-    """Variables for processes that measure: offline, and with this package to be found."""
+    """Variables for processes that measure: offline, and with this package to be found.
+
+    Huge pages, which `steps` asks for in its own process, are left to each of them.
+    """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
+    own = {name: value for name, value in os.environ.items() if name != HUGE_PAGES}
+    return {**own, "PYTHONPATH": path, "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
 
 
 def _plain(value: Any) -> Any:
