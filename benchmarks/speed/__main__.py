@@ -15,6 +15,7 @@ PARTS = {
     "steps": ("steps", "measure"),
     "padding": ("steps", "measure_padding"),
     "overhead": ("overhead", "measure"),
+    "loading": ("loading", "measure"),
     "metrics": ("scores", "measure"),
     "startup": ("startup", "measure"),
     "recipe": ("recipe", "measure"),
@@ -127,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     metrics = parser.add_argument_group("metrics")
     metrics.add_argument("--tokens", type=int, default=200_000)
     metrics.add_argument("--summaries", type=int, default=500)
+    loading = parser.add_argument_group("loading", "also --families, --steps, --batch_size")
+    loading.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--epochs", type=int, default=3)
     recipe.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])

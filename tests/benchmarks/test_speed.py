@@ -66,6 +66,17 @@ def test_padding_to_a_fixed_length_has_the_same_losses(measure: Measure) -> None
     assert record["rows"][0]["ceiling"] > 1.2
 
 
+def test_worker_processes_are_measured_beside_none(measure: Measure) -> None:
+    flags = ("--families", "ner", "--workers", "0", "1", "--steps=2", "--batch_size=4")
+    record = measure("loading", *flags, "--rounds=1")
+    assert [row["workers"] for row in record["rows"]] == [0, 1]
+    none, one = record["rows"]
+    assert none["times as fast"] == [1.0, 1.0, 1.0]
+    assert 0 < none["ms to make a batch"][0] < none["ms a step"][0]
+    # A process has to start before its first batch.
+    assert one["seconds to the first step's end"][0] > none["seconds to the first step's end"][0]
+
+
 def test_metrics_have_the_values_of_their_oracles(measure: Measure) -> None:
     record = measure("metrics", "--tokens=3000", "--summaries=6", "--rounds=1")
     assert set(record["checks"]) == {"entity scores", "ROUGE"}
