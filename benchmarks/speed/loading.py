@@ -60,6 +60,8 @@ class Loading:
         self.started: dict[str, list[float]] = {name: [] for name in self.workers}
         self.trained: dict[str, list[float]] = {name: [] for name in self.workers}
         self.made: list[float] = []
+        # The first step of a process takes longer, whoever makes its batch.
+        self._take(0, train=True, most=1 + WARM_UP)
 
     def round(self, number: int) -> None:
         """Train with each number of workers, then only make the batches."""
@@ -69,7 +71,7 @@ class Loading:
             self.trained[name].append(seconds)
         self.made.append(self._take(0, train=False)[1])
 
-    def _take(self, workers: int, *, train: bool) -> tuple[float, float]:
+    def _take(self, workers: int, *, train: bool, most: int | None = None) -> tuple[float, float]:
         """Seconds to the end of the first batch, and of each batch after the warm-up.
 
         Raises:
@@ -77,7 +79,7 @@ class Loading:
         """
         self.data.num_workers = workers
         ends = [time.perf_counter()]
-        for batch in islice(self.data.train_dataloader(), WARM_UP + self.steps):
+        for batch in islice(self.data.train_dataloader(), most or WARM_UP + self.steps):
             if train:
                 self.step(moved(batch, self.device))
             ends.append(time.perf_counter())
