@@ -31,12 +31,10 @@ class EntityF1(Metric):
         super().__init__(**kwargs)
         self.types = types_of(labels)
         number = {name: index for index, name in enumerate(self.types)}
-        self.register_buffer(
-            "_type", torch.tensor([number.get(label[2:], -1) for label in labels]), persistent=False
-        )
-        self.register_buffer(
-            "_begins", torch.tensor([label.startswith("B-") for label in labels]), persistent=False
-        )
+        # Of each label twice its type's number, and one more for `B-`: small numbers, as all words
+        # are looked up and compared several times.
+        codes = [2 * number.get(label[2:], -1) + label.startswith("B-") for label in labels]
+        self.register_buffer("_codes", torch.tensor(codes, dtype=torch.int16), persistent=False)
         #: int64 `[types, 3]`: entities found, predicted, gold.
         self.add_state(
             "counts", torch.zeros(len(self.types), 3, dtype=torch.long), dist_reduce_fx="sum"
@@ -76,17 +74,17 @@ class EntityF1(Metric):
 
     def _spans(self, tags: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Start, end (exclusive) and type of every entity of a flat tag sequence."""
-        types = self._type[tags]  # type: ignore[index]
-        begins = self._begins[tags]  # type: ignore[index]
-        changes = torch.ones_like(first)
-        changes[1:] = types[1:] != types[:-1]
+        codes = self._codes.index_select(0, tags)  # type: ignore[operator]
+        types, begins = codes >> 1, (codes & 1).bool()
         # A run is a stretch of one type in one document that no `B-` interrupts. It is an entity
         # exactly if its first tag is a `B-`: otherwise it is O, or `I-` without a beginning.
-        run_starts = torch.nonzero(changes | begins | first).squeeze(1)
+        cuts = begins | first
+        cuts[1:] |= types[1:] != types[:-1]
+        run_starts = torch.nonzero(cuts).squeeze(1)
         run_ends = torch.cat([run_starts[1:], run_starts.new_tensor([tags.numel()])])
-        entity = begins[run_starts]
+        entity = torch.nonzero(begins[run_starts]).squeeze(1)
         starts = run_starts[entity]
-        return starts, run_ends[entity], types[starts]
+        return starts, run_ends[entity], types[starts].long()
 
     def compute(self) -> dict[str, Tensor]:
         """`precision`, `recall`, `f1` over all entities, and `f1/TYPE` and so on for each type."""
