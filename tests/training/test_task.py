@@ -107,6 +107,26 @@ def test_gradients_are_clipped_in_every_precision(
     assert len(norms) >= 2
 
 
+def test_a_step_that_clips_is_that_of_gradients_clipped_before(
+    data: NERDataModule, bert: str, tmp_path: Path
+) -> None:
+    class Before(NERTask):
+        def configure_gradient_clipping(self, *arguments: Any, **options: Any) -> None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), 0.05)
+
+    def train(kind: type[NERTask], **options: Any) -> dict[str, torch.Tensor]:
+        seed_everything(3)
+        task = kind(bert, labels=data.labels, learning_rate=1e-3)
+        _trainer(tmp_path, _Losses(), max_steps=4, **options).fit(task, data)
+        return _weights(task)
+
+    right = train(Before)
+    mine, free = train(NERTask, gradient_clip_val=0.05), train(NERTask)
+    for name, one in mine.items():
+        torch.testing.assert_close(one, right[name], rtol=1e-5, atol=1e-6)
+    assert not _equal(mine, free)
+
+
 def test_dropout_is_active_while_training_and_not_while_predicting(
     data: NERDataModule, bert: str, tmp_path: Path
 ) -> None:

@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
-from lightning.pytorch.strategies import FSDPStrategy
+from lightning.pytorch.strategies import FSDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import GradClipAlgorithmType
 
 from zoo import backbones
 from zoo.errors import ZooError, check_at_least
 from zoo.training.accumulation import StepMean
+from zoo.training.clipping import clip_in_step, scales_gradients
 from zoo.training.distributed import DistributedTask
 from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
 from zoo.training.schedules import PlateauLR
@@ -123,12 +124,15 @@ class OptimizedTask(DistributedTask):
         float16 scales the gradients, and to clip by the norm under FSDP1, whose own model can.
         """
         plugin, strategy = self.trainer.precision_plugin, self.trainer.strategy
-        if self.in_step and (gradient_clip_algorithm or "norm") == "norm":
+        by_norm = (gradient_clip_algorithm or "norm") == "norm"
+        if by_norm and isinstance(strategy, SingleDeviceStrategy) and scales_gradients(optimizer):
+            clip_in_step(optimizer, gradient_clip_val)
+        elif self.in_step and by_norm:
             if gradient_clip_val:
                 # The optimizer's: what the modules hold may be gathered for a forward pass.
                 groups = optimizer.param_groups
                 clip_gradients([p for group in groups for p in group["params"]], gradient_clip_val)
-        elif isinstance(strategy, FSDPStrategy) and gradient_clip_algorithm in (None, "norm"):
+        elif isinstance(strategy, FSDPStrategy) and by_norm:
             whole: Any = strategy.model
             if gradient_clip_val:
                 whole.clip_grad_norm_(gradient_clip_val)
