@@ -44,6 +44,17 @@ def test_tokens_lie_longest_sequence_first_and_find_their_way_back() -> None:
     assert torch.equal(found.unpack(tokens), padded * there)
 
 
+def test_a_batch_without_padding_is_one_group_if_it_is_asked_for() -> None:
+    mask = torch.ones(3, 5, dtype=torch.long)
+    assert layout_of(mask) is None
+    found = layout_of(mask, even=True)
+    assert found is not None
+    assert [(one.rows, one.longest, one.mask) for one in found.groups] == [(3, 5, None)]
+    values = torch.arange(15.0).view(3, 5, 1)
+    assert torch.equal(found.unpack(found.pack(values)), values)
+    assert layout_of(mask * 0, even=True) is None
+
+
 def test_sequences_of_like_length_share_a_group() -> None:
     lengths = torch.tensor([40, 31, 30, 29, 29, 20, 12, 12])
     found = layout_of((torch.arange(40) < lengths[:, None]).long())

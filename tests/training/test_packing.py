@@ -18,8 +18,8 @@ def layouts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     made: list[Any] = []
     layout_of = packed_layout.layout_of
 
-    def watched(mask: torch.Tensor) -> Any:
-        made.append(layout_of(mask))
+    def watched(mask: torch.Tensor, **options: Any) -> Any:
+        made.append(layout_of(mask, **options))
         return made[-1]
 
     monkeypatch.setattr(packed, "layout_of", watched)

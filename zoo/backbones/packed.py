@@ -44,7 +44,8 @@ def packed_forward(
     """What a model gives for a padded batch, computed without the padding.
 
     The batch goes through as it is where packing is of no use or not possible: where there is no
-    padding, where padding is not at the end, and for models that cannot be packed.
+    padding (unless a CPU trains on it), where padding is not at the end, and for models that cannot
+    be packed.
 
     Args:
         model: An encoder, with or without a head.
@@ -59,7 +60,8 @@ def packed_forward(
     mask = inputs.get("attention_mask")
     if mask is None or not set(inputs) <= _INPUTS or not can_pack(model):
         return model(**inputs)
-    layout = layout_of(mask)
+    # Without padding too: what drops attention weights quickly knows only layouts.
+    layout = layout_of(mask, even=model.training and mask.device.type == "cpu")
     if layout is None:
         return model(**inputs)
     _prepare(model)

@@ -104,11 +104,12 @@ class Layout:
         return padded.view(self.batch, self.longest, *tokens.shape[2:])
 
 
-def layout_of(mask: Tensor) -> Layout | None:
+def layout_of(mask: Tensor, *, even: bool = False) -> Layout | None:
     """The layout of a batch.
 
     Args:
         mask: `[batch, longest]`, not zero at tokens.
+        even: Whether a batch without padding has one too.
 
     Returns:
         None where packing is of no use or not possible: no padding, nothing but padding, or
@@ -119,7 +120,7 @@ def layout_of(mask: Tensor) -> Layout | None:
     # One transfer from a GPU; all that follows is small and computed here.
     seen = torch.stack([tokens.sum(1), tokens.cummin(1).values.sum(1)]).tolist()
     lengths: list[int] = seen[0]
-    if lengths != seen[1] or not 0 < sum(lengths) < batch * longest:
+    if lengths != seen[1] or not 0 < sum(lengths) < batch * longest + even:
         return None
     order = sorted((row for row in range(batch) if lengths[row]), key=lambda row: -lengths[row])
     lengths = [lengths[row] for row in order]
