@@ -109,6 +109,8 @@ class RunLogger(WandbLogger):
         self.failed = False
         #: Whether everything that was logged is at the server.
         self.arrived = False
+        #: Whether W&B knows where rows are counted on from.
+        self._numbered = False
         self._settings: dict[str, Any] = {}
         self._before = WandbRecord.read(self.folder) if resume else None
         self._record: WandbRecord | None = None
@@ -225,11 +227,18 @@ class RunLogger(WandbLogger):
         self._keep()
 
     def _log(self, row: Mapping[str, Any]) -> None:
-        """A row of history, numbered on from those that a resumed run had before."""
+        """A row of history, numbered on from those that a resumed run had before.
+
+        W&B counts on by itself. To ask it how far it is, should others log to the run as well,
+        takes longer than to log: that is done with validations only.
+        """
         run, record = self.experiment, self._known()
-        at = max(record.rows, run.step)
+        at = None
+        if not self._numbered or self.monitor in row:
+            at = record.rows = max(record.rows, run.step)
+            self._numbered = True
         run.log(dict(row), step=at, commit=True)
-        record.rows = at + 1
+        record.rows += 1
 
     def _keep(self) -> None:
         if not self.experiment.disabled:
