@@ -23,7 +23,6 @@ from zoo.tracking.checkpoints import why_damaged
 from zoo.tracking.console import console, program, shown
 from zoo.tracking.export import export_model
 from zoo.tracking.guards import last_good, out_of_memory_advice
-from zoo.tracking.progress import DRAWN
 from zoo.tracking.run_folder import write_atomically
 from zoo.training.memory import is_out_of_memory
 
@@ -88,9 +87,8 @@ def _fit(cli: RecipeCLI) -> int:
         _write_settings(cli)
     if cli.run_logger is not None and cli.trainer.is_global_zero:
         cli.run_logger.log_data(data.sources.name, data_facts(cli))
-    # Else a callback may read the loss of each step, or a clock end it at one that nobody foresees.
-    if not cli.config.trainer.callbacks and cli.config.trainer.max_time is None:
-        cli.model.loss_pause = 1 / DRAWN
+    # The user's own callbacks may look for the loss of each step.
+    cli.model.logs_steps = bool(cli.config.trainer.callbacks)
     began = time.perf_counter()
     try:
         cli.trainer.fit(cli.model, data, ckpt_path=cli.checkpoint, weights_only=True)

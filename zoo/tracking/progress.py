@@ -10,10 +10,11 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 
 from zoo.tracking.console import console
+from zoo.training.accumulation import loss_of
 
 #: How often a second the bar is drawn: each time takes about a millisecond of Python, in a thread
 #: that the training's own thread then waits for.
-DRAWN = 5
+DRAWN = 2
 
 
 class ProgressBar(RichProgressBar):
@@ -29,6 +30,8 @@ class ProgressBar(RichProgressBar):
         self._moved = -math.inf
         #: The last training batch, where the bar does not show it yet.
         self._behind: int | None = None
+        #: Of that batch; read only when the bar moves.
+        self._outputs: Any = None
 
     def on_train_batch_end(
         self,
@@ -39,7 +42,7 @@ class ProgressBar(RichProgressBar):
         batch_idx: int,
     ) -> None:
         """Move the bar, if it was not moved just now."""
-        now = time.monotonic()
+        now, self._outputs = time.monotonic(), outputs
         if now - self._moved < 1 / DRAWN:
             self._behind = batch_idx
             return
@@ -68,9 +71,11 @@ class ProgressBar(RichProgressBar):
         return f"{shown:{len(self.validation_description)}}"
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """All that is marked for the bar, but for the version number of the logger."""
+        """The loss, and what is marked for the bar, but for the version number of the logger."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
+        if self._outputs:
+            metrics = {"train/loss": loss_of(self._outputs), **metrics}
         return metrics
 
 
@@ -117,7 +122,7 @@ class EpochLines(Callback):
     ) -> None:
         """Note the loss now and then."""
         if batch_idx % LOG_EVERY == 0 or trainer.is_last_batch:
-            self._losses.append(float(outputs.get("mean", outputs["loss"])))
+            self._losses.append(loss_of(outputs))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line, in the first process."""

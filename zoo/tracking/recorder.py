@@ -8,12 +8,16 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from zoo.tracking.run_folder import RunFolder
+from zoo.training.accumulation import loss_of
+from zoo.training.optimization import highest_rate
 
 log = logging.getLogger(__name__)
 
 
 class Recorder(Callback):
     """Writes `history.jsonl` while training and collects what `test_step` returns.
+
+    Loss and learning rate of a step go to the loggers too, unless the task has Lightning log them.
 
     Args:
         folder: The run's folder.
@@ -23,6 +27,8 @@ class Recorder(Callback):
         self.folder = folder
         self.outputs: list[Any] = []
         self._written = 0
+        #: Learning rate of the step that is being done.
+        self._rate = 0.0
         self._unwritten: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -36,6 +42,12 @@ class Recorder(Callback):
             self.folder.cut_history(trainer.global_step)
             self._written = trainer.global_step
 
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Note the learning rate, which is that of the next step when this one ends."""
+        self._rate = highest_rate(optimizer)
+
     def on_train_batch_end(
         self,
         trainer: Trainer,
@@ -47,10 +59,15 @@ class Recorder(Callback):
         """A line with the loss, as often as Lightning logs."""
         step, every = trainer.global_step, getattr(trainer, "log_every_n_steps", 0)
         # With gradient accumulation several batches end at the same step.
-        if trainer.is_global_zero and every and step % every == 0 and step > self._written:
-            self._written = step
-            names = ("train/loss", "train/lr")
-            self._write(trainer, {name: trainer.callback_metrics.get(name) for name in names})
+        if not (trainer.is_global_zero and every and step % every == 0 and step > self._written):
+            return
+        self._written = step
+        row = {"train/loss": loss_of(outputs), "train/lr": self._rate}
+        self._write(trainer, row)
+        if not getattr(pl_module, "logs_steps", True):
+            for logger in trainer.loggers:  # counted from 0, as Lightning does
+                logger.log_metrics({**row, "epoch": float(trainer.current_epoch)}, step=step - 1)
+                logger.save()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A line with the scores."""

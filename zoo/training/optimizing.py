@@ -1,7 +1,5 @@
 """What a task does to learn: optimizer and schedule, the loss, the clipping of gradients."""
 
-import math
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -16,7 +14,13 @@ from zoo.errors import ZooError, check_at_least
 from zoo.training.accumulation import StepMean
 from zoo.training.clipping import clip_in_step, scales_gradients
 from zoo.training.distributed import DistributedTask
-from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
+from zoo.training.optimization import (
+    Schedule,
+    adamw,
+    highest_rate,
+    parameter_groups,
+    scheduler,
+)
 from zoo.training.schedules import PlateauLR
 from zoo.training.schedules import schedule_options as known_options
 from zoo.training.sharding import clip_gradients
@@ -72,10 +76,9 @@ class OptimizedTask(DistributedTask):
         self.warmup = warmup
         self.betas = betas
         self.step_mean = StepMean()
-        #: Seconds in which the loss of a step that no logger takes is not logged again, for a
-        #: training where only a bar shows it; 0 logs each, for callbacks that read it.
-        self.loss_pause = 0.0
-        self._logged = -math.inf
+        #: Whether Lightning is to log the loss of each step, for callbacks that look for it. That
+        #: costs as much as a layer of a small model: recipes log what steps return now and then.
+        self.logs_steps = True
         #: Makes the loss of a training batch one that also learns from a teacher.
         self.teaching: Callable[[torch.Tensor], torch.Tensor] | None = None
 
@@ -167,29 +170,14 @@ class OptimizedTask(DistributedTask):
         self.step_mean.finish(optimizer, self.trainer)
 
     def log_loss(self, loss: torch.Tensor) -> None:
-        """Log the loss of a training step, and its learning rate where a logger takes it.
-
-        To log costs as much as a layer of a small model, and Lightning asks an accelerator for the
-        loss each step from then on: hence `loss_pause`.
-        """
+        """Log the loss of a training step, and its learning rate where a logger takes it."""
+        if not self.logs_steps:
+            return
+        self.log("train/loss", loss, prog_bar=True, batch_size=1)
         trainer, every = self._trainer, getattr(self._trainer, "log_every_n_steps", 0)
-        kept = trainer and every and (trainer.global_step + 1) % every == 0
-        if not self.loss_pause or trainer is None:
-            self.log("train/loss", loss, prog_bar=True, batch_size=1)
-        elif kept or self._ends(trainer) or time.monotonic() - self._logged >= self.loss_pause:
-            # Where the loss is, Lightning would wait for it after each step that follows too.
-            self.log("train/loss", loss.detach().cpu(), prog_bar=True, batch_size=1)
-            self._logged = time.monotonic()
         # Nothing reads the rate in between.
-        if trainer and kept and trainer.optimizers:
-            rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
-            self.log("train/lr", max(rates), batch_size=1)
-
-    @staticmethod
-    def _ends(trainer: Any) -> bool:
-        """Whether the loss of this step is the last of an epoch, or of the training."""
-        last = trainer.is_last_batch or trainer.global_step + 1 == trainer.max_steps
-        return bool(last or trainer.should_stop)
+        if trainer and every and (trainer.global_step + 1) % every == 0 and trainer.optimizers:
+            self.log("train/lr", highest_rate(trainer.optimizers[0]), batch_size=1)
 
     def observe(self, scores: Mapping[str, Any]) -> None:
         """Let a schedule that goes by the validation score see it; all processes call this.
