@@ -1,5 +1,6 @@
 """What a recipe does when it is run: fit, test the best, report, say where things are."""
 
+import gc
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -90,6 +91,9 @@ def _fit(cli: RecipeCLI) -> int:
     # The user's own callbacks may look for the loss of each step.
     cli.model.logs_steps = bool(cli.config.trainer.callbacks)
     began = time.perf_counter()
+    # Some 600,000 objects, mostly of libraries: to look through all of them for what can be thrown
+    # away takes as long as a step.
+    gc.freeze()
     try:
         cli.trainer.fit(cli.model, data, ckpt_path=cli.checkpoint, weights_only=True)
     except SystemExit:
@@ -101,6 +105,8 @@ def _fit(cli: RecipeCLI) -> int:
         if is_out_of_memory(error):
             raise TrainingStoppedError(_out_of_memory(cli)) from error
         raise
+    finally:
+        gc.unfreeze()
     if cli.interrupt is not None and cli.interrupt.asked:
         return _interrupted(cli)
     if cli.trainer.global_step == 0:
