@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 
 from zoo.tracking.console import console
-from zoo.training.accumulation import loss_of
+from zoo.tracking.steps import loss_of
 
 #: How often a second the bar is drawn: each time takes about a millisecond of Python, in a thread
 #: that the training's own thread then waits for.

@@ -8,8 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from zoo.tracking.run_folder import RunFolder
-from zoo.training.accumulation import loss_of
-from zoo.training.optimization import highest_rate
+from zoo.tracking.steps import highest_rate, loss_of
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,5 @@
 """A loss that is a mean over all that an optimizer step learns from, however it is cut up."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -73,12 +72,3 @@ class StepMean:
 
 def _cut_up(trainer: Trainer) -> bool:
     return trainer.accumulate_grad_batches > 1 or trainer.world_size > 1
-
-
-def loss_of(outputs: Mapping[str, Any]) -> float:
-    """The loss of a training batch, from what the step returned; an accelerator is waited for.
-
-    Args:
-        outputs: `loss`, and as `mean` what it is where `loss` is weighed otherwise.
-    """
-    return float(outputs.get("mean", outputs["loss"]))

@@ -8,10 +8,14 @@ _LEAST = 1e-6
 
 
 def scales_gradients(optimizer: Optimizer) -> bool:
-    """Whether an optimizer can clip in its step: a fused AdamW of parameters on the CPU."""
+    """Whether an optimizer can clip in its step: a fused AdamW of parameters on the CPU.
+
+    It takes what it divides by in float32, which is too coarse for gradients in float64.
+    """
     return isinstance(optimizer, AdamW) and all(
-        group["fused"] and group["params"][0].device.type == "cpu"
+        group["fused"] and one.device.type == "cpu" and one.dtype != torch.float64
         for group in optimizer.param_groups
+        for one in group["params"][:1]
     )
 
 
@@ -29,6 +33,7 @@ def clip_in_step(optimizer: Optimizer, most: float | None) -> None:
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     gradients = [one.grad for one in parameters if one.grad is not None]
     if most and gradients:
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        norms = torch.stack(torch._foreach_norm(gradients, dtype=torch.float32))
+        norm = torch.linalg.vector_norm(norms)
         scale = ((norm + _LEAST) / most).clamp(min=1.0)
     optimizer.grad_scale = scale  # type: ignore[attr-defined]  # where GradScaler tells its own

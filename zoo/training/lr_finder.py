@@ -13,7 +13,6 @@ import torch
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 
 from zoo.errors import ZooError, check_at_least
-from zoo.training.accumulation import loss_of
 from zoo.training.random_states import random_state, restore_random_state
 
 #: Fewer optimizer steps than these say nothing.
@@ -187,7 +186,8 @@ class _RangeTest(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keep the loss of a step that is done, and stop where it diverges."""
-        loss = loss_of(outputs)
+        # Where a step has several batches, what is differentiated is weighed.
+        loss = float(outputs.get("mean", outputs["loss"]))
         self._parts.append(loss)
         if math.isfinite(loss) and trainer.global_step == len(self.losses):
             return  # the step goes on with the next batch

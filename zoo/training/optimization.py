@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from torch.optim import AdamW, Optimizer
+from torch.optim import AdamW
 
 from zoo.training.groups import parameter_groups
 from zoo.training.schedules import Schedule, scheduler
@@ -22,9 +22,4 @@ def adamw(
     return AdamW(groups, lr=learning_rate, betas=betas, eps=1e-8, fused=fused)
 
 
-def highest_rate(optimizer: Optimizer) -> float:
-    """The highest learning rate of its groups: that of the head, where lower layers are slower."""
-    return float(max(group["lr"] for group in optimizer.param_groups))
-
-
-__all__ = ["Schedule", "adamw", "highest_rate", "parameter_groups", "scheduler"]
+__all__ = ["Schedule", "adamw", "parameter_groups", "scheduler"]

@@ -14,13 +14,7 @@ from zoo.errors import ZooError, check_at_least
 from zoo.training.accumulation import StepMean
 from zoo.training.clipping import clip_in_step, scales_gradients
 from zoo.training.distributed import DistributedTask
-from zoo.training.optimization import (
-    Schedule,
-    adamw,
-    highest_rate,
-    parameter_groups,
-    scheduler,
-)
+from zoo.training.optimization import Schedule, adamw, parameter_groups, scheduler
 from zoo.training.schedules import PlateauLR
 from zoo.training.schedules import schedule_options as known_options
 from zoo.training.sharding import clip_gradients
@@ -177,7 +171,8 @@ class OptimizedTask(DistributedTask):
         trainer, every = self._trainer, getattr(self._trainer, "log_every_n_steps", 0)
         # Nothing reads the rate in between.
         if trainer and every and (trainer.global_step + 1) % every == 0 and trainer.optimizers:
-            self.log("train/lr", highest_rate(trainer.optimizers[0]), batch_size=1)
+            rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
+            self.log("train/lr", max(rates), batch_size=1)
 
     def observe(self, scores: Mapping[str, Any]) -> None:
         """Let a schedule that goes by the validation score see it; all processes call this.
