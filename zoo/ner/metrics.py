@@ -31,10 +31,10 @@ class EntityF1(Metric):
         super().__init__(**kwargs)
         self.types = types_of(labels)
         number = {name: index for index, name in enumerate(self.types)}
-        # Of each label twice its type's number, and one more for `B-`: small numbers, as all words
-        # are looked up and compared several times.
+        # Of each label twice its type's number, and one more for `B-`. In 32 bits: all words are
+        # looked up and compared, and gloo cannot send fewer bits but as bytes.
         codes = [2 * number.get(label[2:], -1) + label.startswith("B-") for label in labels]
-        self.register_buffer("_codes", torch.tensor(codes, dtype=torch.int16), persistent=False)
+        self.register_buffer("_codes", torch.tensor(codes, dtype=torch.int32), persistent=False)
         #: int64 `[types, 3]`: entities found, predicted, gold.
         self.add_state(
             "counts", torch.zeros(len(self.types), 3, dtype=torch.long), dist_reduce_fx="sum"
