@@ -56,13 +56,10 @@ def measure(options: argparse.Namespace) -> Result:
     """Run the recipe with each batch size, several times."""
     names = ("backbone", "steps", "sizes", "lora_sizes", "repetitions")
     result = Result("overhead", {name: getattr(options, name) for name in names})
-    cases = [("full", size) for size in options.sizes]
+    cases = [("full", size, False) for size in options.sizes]
     # To train all of a model takes long even for one example: the optimizer reads all of it.
-    short = [("lora", size) for size in options.lora_sizes]
-    for kind, size, alone in [
-        *((*case, False) for case in [*cases, *short]),
-        *((*case, True) for case in short),
-    ]:
+    cases += [("lora", size, alone) for alone in (False, True) for size in options.lora_sizes]
+    for kind, size, alone in cases:
         with result.part(f"{kind}, batches of {size}{_ALONE if alone else ''}", options.out):
             _measure(kind, size, options, result, alone=alone)
     return result
