@@ -44,6 +44,49 @@ def test_tokens_lie_longest_sequence_first_and_find_their_way_back() -> None:
     assert torch.equal(found.unpack(tokens), padded * there)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "rounded"),
+    [(1, 1), (31, 31), (33, 34), (67, 68), (255, 256), (257, 272), (513, 544), (1000, 1024)],
+)
+def test_numbers_of_tokens_become_multiples_that_add_a_16th_at_most(
+    tokens: int, rounded: int
+) -> None:
+    lengths = torch.tensor([tokens - 1, 1])
+    mask = (torch.arange(tokens) < lengths[:, None]).long()
+    found = layout_of(mask, even=True, rounded=True)
+    assert found is not None
+    assert found.spare == rounded - tokens
+    assert found.pack(mask).shape == (1, rounded)
+
+
+def _attended(layout: Layout, padded: Tensor) -> tuple[list[Any], Tensor]:
+    """Queries, keys and values without padding, and what attention makes of them."""
+    given = [one.transpose(1, 2).requires_grad_() for one in map(layout.pack, padded)]
+    query, key, value = given
+    module = torch.nn.Module()
+    return given, packed_attention.packed_attention(module, query, key, value, None, layout=layout)[
+        0
+    ]
+
+
+def test_spare_tokens_see_nothing_and_nothing_sees_them() -> None:
+    mask = torch.arange(40) < torch.tensor([40, 31, 29, 7, 33])[:, None]
+    exact, found = layout_of(mask), layout_of(mask, rounded=True)
+    assert exact is not None
+    assert found is not None
+    assert found.spare == 4  # of 140 tokens, eights
+    padded = torch.randn(3, 5, 40, HEADS, SIZE)
+    given, mine = _attended(found, padded)
+    right, known = _attended(exact, padded)
+    assert (mine[0, 140:] == 0).all()
+    torch.testing.assert_close(found.unpack(mine), exact.unpack(known))
+    found.unpack(mine).square().sum().backward()
+    exact.unpack(known).square().sum().backward()
+    for one, other in zip(given, right, strict=True):
+        torch.testing.assert_close(one.grad[:, :, :140], other.grad)
+        assert (one.grad[:, :, 140:] == 0).all()
+
+
 def test_a_batch_without_padding_is_one_group_if_it_is_asked_for() -> None:
     mask = torch.ones(3, 5, dtype=torch.long)
     assert layout_of(mask) is None

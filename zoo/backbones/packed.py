@@ -60,8 +60,10 @@ def packed_forward(
     mask = inputs.get("attention_mask")
     if mask is None or not set(inputs) <= _INPUTS or not can_pack(model):
         return model(**inputs)
-    # Without padding too: what drops attention weights quickly knows only layouts.
-    layout = layout_of(mask, even=model.training and mask.device.type == "cpu")
+    # Without padding too: what drops attention weights quickly knows only layouts. And rounded: on
+    # a CPU each new shape is prepared for, and leaves memory in pieces that fit nothing else.
+    trained = model.training and mask.device.type == "cpu"
+    layout = layout_of(mask, even=trained, rounded=trained)
     if layout is None:
         return model(**inputs)
     _prepare(model)

@@ -88,13 +88,16 @@ def _attend(
     """Attention of `[1, heads, tokens, size]`, to `[tokens, heads, size]`."""
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     query, key, value = (one.transpose(1, 2)[0] for one in (query, key, value))
-    if not dropout and _has_varlen(query):
+    if not dropout and not layout.spare and _has_varlen(query):
         return _varlen(query, key, value, layout, scale, window)
-    sizes = [group.tokens for group in layout.groups]
-    parts = zip(
-        query.split(sizes), key.split(sizes), value.split(sizes), layout.groups, strict=True
-    )
-    found = [_attend_group(q, k, v, group, dropout, scale, window) for q, k, v, group in parts]
+    sizes = [*(group.tokens for group in layout.groups), layout.spare]
+    *parts, rest = zip(query.split(sizes), key.split(sizes), value.split(sizes), strict=True)
+    found = [
+        _attend_group(*part, group, dropout, scale, window)
+        for part, group in zip(parts, layout.groups, strict=True)
+    ]
+    if layout.spare:
+        found.append(torch.zeros_like(rest[0]))
     return found[0] if len(found) == 1 else torch.cat(found)
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 #: Sequences share a group where none is shorter than this share of the longest, or by no more than
 #: so many tokens: fewer groups mean fewer calls, more groups less padding inside attention.
 _SHORTEST, _TOKENS = 0.75, 8
+#: Numbers of tokens are rounded up to a multiple of so many, where that adds at most a 16th.
+_MULTIPLE, _ADDED = 32, 1 / 16
 
 
 @dataclass(eq=False)
@@ -75,13 +77,15 @@ class Layout:
     Args:
         batch: Sequences of the padded batch.
         longest: Its length.
-        index: int64 `[tokens]`: each token's place in the flattened padded batch.
-        positions: int64 `[tokens]`: each token's place in its sequence.
+        index: int64 `[tokens + spare]`: each token's place in the flattened padded batch. Spare
+            tokens repeat the batch's first place.
+        positions: int64 `[tokens + spare]`: each token's place in its sequence.
         lengths: Of the sequences that have tokens, in the order in which they lie.
         groups: Of these sequences.
         bounds: int32 `[sequences + 1]`: where each sequence begins, and the end.
         repad_body: Whether what the encoder gives is padded again before the head reads it, as
             heads need that look at a sequence's first token or at all of them together.
+        spare: Tokens at the end that no sequence sees, and of which nothing is given.
     """
 
     batch: int
@@ -92,24 +96,27 @@ class Layout:
     groups: list[Group]
     bounds: Tensor
     repad_body: bool = False
+    spare: int = 0
 
     def pack(self, padded: Tensor) -> Tensor:
-        """The tokens of a padded tensor: `[batch, longest, ...]` to `[1, tokens, ...]`."""
+        """The tokens of a padded tensor: `[batch, longest, ...]` to `[1, tokens + spare, ...]`."""
         return padded.flatten(0, 1).index_select(0, self.index)[None]
 
     def unpack(self, tokens: Tensor) -> Tensor:
         """The reverse of `pack`, with zeros at padding."""
         padded = tokens.new_zeros(self.batch * self.longest, *tokens.shape[2:])
-        padded = padded.index_copy(0, self.index, tokens[0])
+        count = len(self.index) - self.spare
+        padded = padded.index_copy(0, self.index[:count], tokens[0, :count])
         return padded.view(self.batch, self.longest, *tokens.shape[2:])
 
 
-def layout_of(mask: Tensor, *, even: bool = False) -> Layout | None:
+def layout_of(mask: Tensor, *, even: bool = False, rounded: bool = False) -> Layout | None:
     """The layout of a batch.
 
     Args:
         mask: `[batch, longest]`, not zero at tokens.
         even: Whether a batch without padding has one too.
+        rounded: Whether there are spare tokens, so that fewer shapes occur.
 
     Returns:
         None where packing is of no use or not possible: no padding, nothing but padding, or
@@ -129,6 +136,8 @@ def layout_of(mask: Tensor, *, even: bool = False) -> Layout | None:
     total = int(bounds[-1])
     positions = torch.arange(total) - torch.repeat_interleave(bounds[:-1], counts)
     index = torch.repeat_interleave(torch.tensor(order) * longest, counts) + positions
+    spare = _spare(total) if rounded else 0
+    index, positions = (torch.nn.functional.pad(one, (0, spare)) for one in (index, positions))
     device = mask.device
     return Layout(
         batch,
@@ -138,7 +147,15 @@ def layout_of(mask: Tensor, *, even: bool = False) -> Layout | None:
         lengths,
         [_group(lengths[begin:end], device) for begin, end in _cuts(lengths)],
         bounds.int().to(device),
+        spare=spare,
     )
+
+
+def _spare(tokens: int) -> int:
+    multiple = _MULTIPLE
+    while multiple > _ADDED * tokens:
+        multiple //= 2
+    return -tokens % max(1, multiple)
 
 
 def _cuts(lengths: list[int]) -> Iterator[tuple[int, int]]:
