@@ -235,6 +235,36 @@ def test_evaluation_begins_with_the_longest_document() -> None:
     assert list(EvaluationSampler(lengths, documents, batch_size=2)) == [[1, 2], [3, 0]]
 
 
+def test_evaluation_takes_more_short_texts_at_once_and_no_more_tokens_than_of_the_longest() -> None:
+    # Two of 9 make 18 tokens: three of 6 are as many, a fourth of 5 would make 24.
+    lengths = np.array([9, 9, 6, 6, 6, 5, 4, 4, 2, 1, 1, 1])
+    sampler = EvaluationSampler(lengths, np.arange(12), batch_size=2, most=4)
+    assert list(sampler) == [[0, 1], [2, 3, 4], [5, 6, 7], [8, 9, 10, 11]]
+    # A short document goes before a long window: all are as wide as that one.
+    lengths, documents = np.array([2, 9, 9, 2]), np.array([0, 0, 1, 2])
+    sampler = EvaluationSampler(lengths, documents, batch_size=1, most=9)
+    assert list(sampler) == [[0], [1], [2], [3]]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_fuller_batches_are_as_many_in_each_process_and_cover_each_row_once(
+    world: World, size: int
+) -> None:
+    lengths, documents = _documents()
+    sampler = EvaluationSampler(lengths, documents, batch_size=3, most=12)
+    seen, counts = [], set()
+    for rank in range(size):
+        world(rank, size)
+        batches = list(sampler)
+        counts |= {len(batches), len(sampler)}
+        own = [batch for batch in batches if not isinstance(batch, Filler)]
+        assert all(len(batch) * max(lengths[batch]) <= 3 * max(lengths) for batch in own)
+        seen += _all(own)
+    assert len(counts) == 1
+    assert sorted(seen) == list(range(len(lengths)))
+    assert max(len(batch) for batch in own) > 3
+
+
 def test_the_order_of_evaluation_does_not_change_with_the_epoch() -> None:
     sampler = EvaluationSampler(*_documents(), batch_size=7)
     first = list(sampler)

@@ -54,7 +54,8 @@ class ClassificationDataModule(TextDataModule):
         long_texts: What is read of a longer text: its beginning (`truncate`), half from its
             beginning and half from its end (`head_tail`), or all of it in `windows`, whose
             logits are averaged.
-        batch_size: Texts in a batch of one process.
+        batch_size: Texts in a batch of one process; evaluation takes up to four times as many
+            where they are short.
         max_tokens: Tokens in a training batch of one process, padding included, instead of
             `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.

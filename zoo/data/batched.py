@@ -24,12 +24,16 @@ class BatchedDataModule(LightningDataModule):
     of.
 
     Args:
-        batch_size: Examples in a batch of one process.
+        batch_size: Examples in a batch of one process; evaluation takes up to four times as many
+            where they are short.
         max_tokens: Tokens in a training batch of one process, padding included, instead of
             `batch_size`, which evaluation keeps.
         seed: Fixes the order of the training examples.
         num_workers: Processes that prepare batches.
     """
+
+    #: How many times `batch_size` a batch to evaluate may hold where texts are short.
+    fuller = 4
 
     def __init__(self, *, batch_size: int, max_tokens: int | None, seed: int, num_workers: int):
         super().__init__()
@@ -133,6 +137,7 @@ class BatchedDataModule(LightningDataModule):
             self._lengths(split),
             documents,
             batch_size=self.batch_size,
+            most=self.batch_size * self.fuller,
         )
         return self._loader(split, sampler)
 

@@ -296,25 +296,23 @@ class EvaluationSampler(_BatchSampler):
         lengths: Tokens of each row.
         documents: The document that each row is a part of.
         batch_size: Rows in a batch.
+        most: Rows in a batch of shorter ones, which may hold as many tokens, padding included, as
+            `batch_size` rows of the longest; None for `batch_size`.
     """
 
-    def __init__(self, lengths: Lengths, documents: Lengths, *, batch_size: int):
+    def __init__(
+        self, lengths: Lengths, documents: Lengths, *, batch_size: int, most: int | None = None
+    ):
         super().__init__()
         self.lengths = lengths
         self.documents = documents
         self.batch_size = batch_size
+        self.most = most or batch_size
+        self._steps: dict[int, int] = {}
 
     def batches(self) -> Sequence[list[int]]:
         """This process's batches, in order: documents are shared out, not batches."""
-        rank, world = _rank_and_world()
-        rows = np.flatnonzero(self.documents % world == rank) if world > 1 else None
-        rows = np.arange(len(self.lengths)) if rows is None else rows
-        documents = self.documents[rows]
-        # A document is as long as its longest window; its windows stay together, in order.
-        longest = np.zeros(int(self.documents.max(initial=-1)) + 1, dtype=np.int64)
-        np.maximum.at(longest, documents, self.lengths[rows])
-        rows = rows[np.lexsort((rows, documents, -longest[documents]))]
-        bounds = np.append(np.arange(0, len(rows), self.batch_size), len(rows))
+        rows, bounds = self._cut(*_rank_and_world())
         numbers = np.arange(len(bounds) - 1)
         fillers = len(self) - len(numbers)
         shortest = int(self.lengths.argmin()) if fillers else 0
@@ -322,8 +320,26 @@ class EvaluationSampler(_BatchSampler):
 
     def __len__(self) -> int:
         _, world = _rank_and_world()
-        rows = np.bincount(self.documents % world, minlength=world)
-        return -(-int(rows.max()) // self.batch_size)
+        if world not in self._steps:
+            self._steps[world] = max(len(self._cut(rank, world)[1]) - 1 for rank in range(world))
+        return self._steps[world]
+
+    def _cut(self, rank: int, world: int) -> tuple[Lengths, Lengths]:
+        """The rows of a process in order; where each of its batches begins, and the end."""
+        rows = np.flatnonzero(self.documents % world == rank)
+        documents = self.documents[rows]
+        # A document is as long as its longest window; its windows stay together, in order.
+        longest = np.zeros(int(self.documents.max(initial=-1)) + 1, dtype=np.int64)
+        np.maximum.at(longest, documents, self.lengths[rows])
+        rows = rows[np.lexsort((rows, documents, -longest[documents]))]
+        tokens = self.batch_size * int(self.lengths.max(initial=0))
+        bounds, width = [0], 0
+        for at, length in enumerate(self.lengths[rows].tolist()):
+            count, width = at - bounds[-1] + 1, max(width, length)
+            if count > self.most or (count > self.batch_size and count * width > tokens):
+                bounds.append(at)
+                width = length
+        return rows, np.array([*bounds, len(rows)] if len(rows) else [0])
 
 
 def _rank_and_world() -> tuple[int, int]:

@@ -47,7 +47,8 @@ class TextDataModule(BatchedDataModule):
         columns: Which column is what, by name or 0-based position; found from the data if None.
         backbone: Whose tokenizer to use; a fine-tuned folder also gives the labels' order.
         max_length: Longest input in tokens; the backbone's own (at most 512) if None.
-        batch_size: Examples in a batch of one process.
+        batch_size: Examples in a batch of one process; evaluation takes up to four times as many
+            where they are short.
         max_tokens: Tokens in a training batch of one process, padding included, instead of
             `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.

@@ -45,7 +45,8 @@ class NERDataModule(TextDataModule):
         max_length: Longest window in tokens; the backbone's own (at most 512) if None.
         stride: Overlap in tokens of neighbouring windows of a document longer than `max_length`;
             64, or what an exported model was trained with, if None.
-        batch_size: Windows in a batch of one process.
+        batch_size: Windows in a batch of one process; evaluation takes up to four times as many
+            where they are short.
         max_tokens: Tokens in a training batch of one process, padding included, instead of
             `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.

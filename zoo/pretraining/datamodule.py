@@ -82,7 +82,8 @@ class MaskedLMDataModule(TextDataModule):
             scratch: `wordpiece` (as BERT's) or `bpe` (of bytes, as RoBERTa's); or a folder of one.
         vocabulary: Tokens of a new tokenizer, special ones included.
         lowercase: Whether new word pieces lose case and accents.
-        batch_size: Blocks in a batch of one process.
+        batch_size: Blocks in a batch of one process; evaluation takes up to four times as many
+            where they are short.
         max_tokens: Tokens in a training batch of one process, padding included, instead of
             `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training blocks and their masks.

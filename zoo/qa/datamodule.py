@@ -69,7 +69,8 @@ class QADataModule(TextDataModule):
         empty_windows: Share of the training windows without an answer, of questions that have one,
             that are learned from (chosen once, seeded). All of them teach where no answer is; few
             make training shorter and show more answers.
-        batch_size: Windows in a batch of one process.
+        batch_size: Windows in a batch of one process; evaluation takes up to four times as many
+            where they are short.
         max_tokens: Tokens in a training batch of one process, padding included, instead of
             `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.

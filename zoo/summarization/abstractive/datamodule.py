@@ -74,6 +74,9 @@ class SummarizationDataModule(SummaryDataModule):
         }
     )
 
+    #: Summaries take memory too while they are written, and are as long for short texts.
+    fuller = 1
+
     def __init__(
         self,
         dataset: str | None = None,

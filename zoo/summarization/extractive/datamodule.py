@@ -44,7 +44,8 @@ class ExtractiveSummarizationDataModule(SummaryDataModule):
             512), or what an exported model was trained with, if None.
         overlap: Sentences that neighbouring windows of a text share; 4, or what an exported model
             was trained with, if None.
-        batch_size: Windows in a batch of one process.
+        batch_size: Windows in a batch of one process; evaluation takes up to four times as many
+            where they are short.
         max_tokens: Tokens in a training batch of one process, padding included, instead of
             `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.
