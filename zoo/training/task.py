@@ -103,6 +103,13 @@ class FineTuningTask(EncoderSharingTask, NetworkInHalfPrecision):
         self._no_weights = None
         self._shared = []
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As any module's, but for what Lightning notes dozens of times a step: a hook's name."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     @property
     def net(self) -> "PreTrainedModel":
         """The transformers model; built on first use.
