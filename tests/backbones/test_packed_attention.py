@@ -53,7 +53,7 @@ def test_numbers_of_tokens_become_multiples_that_add_a_16th_at_most(
 ) -> None:
     lengths = torch.tensor([tokens - 1, 1])
     mask = (torch.arange(tokens) < lengths[:, None]).long()
-    found = layout_of(mask, even=True, rounded=True)
+    found = layout_of(mask, trained=True)
     assert found is not None
     assert found.spare == rounded - tokens
     assert found.pack(mask).shape == (1, rounded)
@@ -64,14 +64,13 @@ def _attended(layout: Layout, padded: Tensor) -> tuple[list[Any], Tensor]:
     given = [one.transpose(1, 2).requires_grad_() for one in map(layout.pack, padded)]
     query, key, value = given
     module = torch.nn.Module()
-    return given, packed_attention.packed_attention(module, query, key, value, None, layout=layout)[
-        0
-    ]
+    found, _ = packed_attention.packed_attention(module, query, key, value, None, layout=layout)
+    return given, found
 
 
 def test_spare_tokens_see_nothing_and_nothing_sees_them() -> None:
     mask = torch.arange(40) < torch.tensor([40, 31, 29, 7, 33])[:, None]
-    exact, found = layout_of(mask), layout_of(mask, rounded=True)
+    exact, found = layout_of(mask), layout_of(mask, trained=True)
     assert exact is not None
     assert found is not None
     assert found.spare == 4  # of 140 tokens, eights
@@ -90,12 +89,12 @@ def test_spare_tokens_see_nothing_and_nothing_sees_them() -> None:
 def test_a_batch_without_padding_is_one_group_if_it_is_asked_for() -> None:
     mask = torch.ones(3, 5, dtype=torch.long)
     assert layout_of(mask) is None
-    found = layout_of(mask, even=True)
+    found = layout_of(mask, trained=True)
     assert found is not None
     assert [(one.rows, one.longest, one.mask) for one in found.groups] == [(3, 5, None)]
     values = torch.arange(15.0).view(3, 5, 1)
     assert torch.equal(found.unpack(found.pack(values)), values)
-    assert layout_of(mask * 0, even=True) is None
+    assert layout_of(mask * 0, trained=True) is None
 
 
 def test_sequences_of_like_length_share_a_group() -> None:

@@ -4,9 +4,6 @@ import numpy as np
 import torch
 from torch import Tensor, compiler, nn
 
-#: A value of this many bits holds a draw.
-_BITS = 16
-
 
 def kept(values: Tensor, dropout: float, scale: float = 1.0) -> Tensor:
     """Which values stay, drawn at random: `scale` for those, else 0.
@@ -25,8 +22,8 @@ def kept(values: Tensor, dropout: float, scale: float = 1.0) -> Tensor:
     numbers = np.random.SFC64(seed).random_raw(-(-count // 4))
     draws = torch.from_numpy(numbers.view(np.int16))[:count].view(values.shape)
     # Compared in place: torch has vector instructions for that, but none for a result of bools.
-    stay = draws.ge_(round(dropout * 2**_BITS) - 2 ** (_BITS - 1))
-    if values.element_size() * 8 == _BITS:  # the number's own bits, in place of a conversion
+    stay = draws.ge_(round(dropout * 2**16) - 2**15)
+    if values.element_size() == 2:  # the number's own bits, in place of a conversion
         return stay.mul_(int(values.new_tensor(scale).view(torch.int16))).view(values.dtype)
     stay = stay.to(values.dtype)
     return stay if scale == 1 else stay.mul_(scale)

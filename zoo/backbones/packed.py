@@ -63,7 +63,7 @@ def packed_forward(
     # Without padding too: what drops attention weights quickly knows only layouts. And rounded: on
     # a CPU each new shape is prepared for, and leaves memory in pieces that fit nothing else.
     trained = model.training and mask.device.type == "cpu"
-    layout = layout_of(mask, even=trained, rounded=trained)
+    layout = layout_of(mask, trained=trained)
     if layout is None:
         return model(**inputs)
     _prepare(model)

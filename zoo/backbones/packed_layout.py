@@ -85,7 +85,6 @@ class Layout:
         bounds: int32 `[sequences + 1]`: where each sequence begins, and the end.
         repad_body: Whether what the encoder gives is padded again before the head reads it, as
             heads need that look at a sequence's first token or at all of them together.
-        spare: Tokens at the end that no sequence sees, and of which nothing is given.
     """
 
     batch: int
@@ -96,7 +95,11 @@ class Layout:
     groups: list[Group]
     bounds: Tensor
     repad_body: bool = False
-    spare: int = 0
+
+    @property
+    def spare(self) -> int:
+        """Tokens at the end that no sequence sees, and of which nothing is given."""
+        return len(self.index) - sum(self.lengths)
 
     def pack(self, padded: Tensor) -> Tensor:
         """The tokens of a padded tensor: `[batch, longest, ...]` to `[1, tokens + spare, ...]`."""
@@ -105,18 +108,18 @@ class Layout:
     def unpack(self, tokens: Tensor) -> Tensor:
         """The reverse of `pack`, with zeros at padding."""
         padded = tokens.new_zeros(self.batch * self.longest, *tokens.shape[2:])
-        count = len(self.index) - self.spare
+        count = sum(self.lengths)
         padded = padded.index_copy(0, self.index[:count], tokens[0, :count])
         return padded.view(self.batch, self.longest, *tokens.shape[2:])
 
 
-def layout_of(mask: Tensor, *, even: bool = False, rounded: bool = False) -> Layout | None:
+def layout_of(mask: Tensor, *, trained: bool = False) -> Layout | None:
     """The layout of a batch.
 
     Args:
         mask: `[batch, longest]`, not zero at tokens.
-        even: Whether a batch without padding has one too.
-        rounded: Whether there are spare tokens, so that fewer shapes occur.
+        trained: Whether a CPU trains on it: a batch without padding has one too, and spare tokens
+            let fewer shapes occur.
 
     Returns:
         None where packing is of no use or not possible: no padding, nothing but padding, or
@@ -127,7 +130,7 @@ def layout_of(mask: Tensor, *, even: bool = False, rounded: bool = False) -> Lay
     # One transfer from a GPU; all that follows is small and computed here.
     seen = torch.stack([tokens.sum(1), tokens.cummin(1).values.sum(1)]).tolist()
     lengths: list[int] = seen[0]
-    if lengths != seen[1] or not 0 < sum(lengths) < batch * longest + even:
+    if lengths != seen[1] or not 0 < sum(lengths) < batch * longest + trained:
         return None
     order = sorted((row for row in range(batch) if lengths[row]), key=lambda row: -lengths[row])
     lengths = [lengths[row] for row in order]
@@ -136,7 +139,7 @@ def layout_of(mask: Tensor, *, even: bool = False, rounded: bool = False) -> Lay
     total = int(bounds[-1])
     positions = torch.arange(total) - torch.repeat_interleave(bounds[:-1], counts)
     index = torch.repeat_interleave(torch.tensor(order) * longest, counts) + positions
-    spare = _spare(total) if rounded else 0
+    spare = _spare(total) if trained else 0
     index, positions = (torch.nn.functional.pad(one, (0, spare)) for one in (index, positions))
     device = mask.device
     return Layout(
@@ -147,15 +150,14 @@ def layout_of(mask: Tensor, *, even: bool = False, rounded: bool = False) -> Lay
         lengths,
         [_group(lengths[begin:end], device) for begin, end in _cuts(lengths)],
         bounds.int().to(device),
-        spare=spare,
     )
 
 
 def _spare(tokens: int) -> int:
     multiple = _MULTIPLE
-    while multiple > _ADDED * tokens:
+    while multiple > max(1, _ADDED * tokens):
         multiple //= 2
-    return -tokens % max(1, multiple)
+    return -tokens % multiple
 
 
 def _cuts(lengths: list[int]) -> Iterator[tuple[int, int]]:

@@ -312,7 +312,7 @@ class EvaluationSampler(_BatchSampler):
 
     def batches(self) -> Sequence[list[int]]:
         """This process's batches, in order: documents are shared out, not batches."""
-        rows, bounds = self._cut(*_rank_and_world())
+        rows, bounds = self._share(*_rank_and_world())
         numbers = np.arange(len(bounds) - 1)
         fillers = len(self) - len(numbers)
         shortest = int(self.lengths.argmin()) if fillers else 0
@@ -321,10 +321,10 @@ class EvaluationSampler(_BatchSampler):
     def __len__(self) -> int:
         _, world = _rank_and_world()
         if world not in self._steps:
-            self._steps[world] = max(len(self._cut(rank, world)[1]) - 1 for rank in range(world))
+            self._steps[world] = max(len(self._share(rank, world)[1]) - 1 for rank in range(world))
         return self._steps[world]
 
-    def _cut(self, rank: int, world: int) -> tuple[Lengths, Lengths]:
+    def _share(self, rank: int, world: int) -> tuple[Lengths, Lengths]:
         """The rows of a process in order; where each of its batches begins, and the end."""
         rows = np.flatnonzero(self.documents % world == rank)
         documents = self.documents[rows]

@@ -53,8 +53,7 @@ class SummaryDataModule(TextDataModule):
         labels: The head's outputs, as those of trained weights: `summary`, always.
         backbone: Whose tokenizer to use.
         max_length: Longest input in tokens; the backbone's own (at most 512) if None.
-        batch_size: Texts in a batch of one process; evaluation takes up to four times as many
-            where they are short.
+        batch_size: Texts in a batch of one process.
         max_tokens: Tokens in a training batch of one process, padding included, instead of
             `batch_size`, which evaluation keeps; `--auto_batch` finds what memory holds.
         seed: Fixes the order of the training examples.
